@@ -1,0 +1,20 @@
+"""jackcapture: turns a JACK graph into an endless, addressable tape."""
+
+from typing import TYPE_CHECKING, Any
+
+from jackcapture._version import VERSION as __version__
+from jackcapture.errors import JackCaptureError
+
+if TYPE_CHECKING:
+    from jackcapture.client import Client
+
+__all__ = ["Client", "JackCaptureError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # The client brings ZeroMQ and Cap'n Proto, which the engine's and control's start need not wait for here.
+    if name == "Client":
+        from jackcapture.client import Client  # noqa: PLC0415
+
+        return Client
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
