@@ -1,0 +1,11 @@
+"""The words of jackcapture as typed values, without I/O.
+
+- stream: a named, endless source, `stream://<device>/<name>`; its definition is immutable.
+- take: one contiguous run of a stream, from start to stop. Sample positions run on over all takes of a stream.
+- chunk: the unit of storage; staging while it is written, content once it is sealed.
+- gap: a place where frames were lost; silence in the samples, recorded with position, length and cause.
+- place: a point in a stream's time, as a user writes it.
+- sample position: the index of a frame in its stream; JACK frame - JACK frame at the take's start + what earlier
+  takes hold.
+- artifact: a catalog entry for a content hash: kind, MIME type, parents, tags, metadata.
+"""
