@@ -1,0 +1,138 @@
+"""Envelopes and broadcasts to bytes and back. Any bytes may come in: what is malformed raises InvalidValueError."""
+
+import json
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from jackcapture.errors import InvalidValueError, JackCaptureError, from_code
+from jackcapture.protocol import messages, schemas
+from jackcapture.protocol.codec import DECODE_ERRORS, decoder, decoding_error, encoder
+
+MAX_MESSAGE_BYTES = 64 << 20
+_MIN_MESSAGE_BYTES = 16  # a segment table and a root pointer
+
+_EMPTY = (messages.Done, messages.Shutdown)
+
+
+def _arm(kind: type) -> str:
+    return kind.__name__[0].lower() + kind.__name__[1:]
+
+
+_PAYLOADS: dict[str, type] = {_arm(kind): kind for kind in typing.get_args(messages.Payload)}
+_EVENTS: dict[str, type] = {_arm(kind): kind for kind in typing.get_args(messages.Event)}
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One request or reply."""
+
+    id: int
+    payload: messages.Payload
+    version: int = schemas.PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """One event of a publisher; `sequence` counts from 1."""
+
+    sequence: int
+    publisher: str
+    event: messages.Event
+
+
+def encode_envelope(envelope: Envelope) -> bytes:
+    """Give the bytes of an envelope."""
+    payload = envelope.payload
+    kind: type = type(payload)
+    value = None if kind in _EMPTY else encoder(kind)(payload)
+    data: bytes = schemas.envelope.Envelope.new_message(
+        id=envelope.id, version=envelope.version, payload={_arm(kind): value}
+    ).to_bytes()
+    return data
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """Read an envelope; raises `InvalidValueError` for anything malformed and for another protocol version."""
+    with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
+        try:
+            if reader.version != schemas.PROTOCOL_VERSION:
+                raise InvalidValueError(
+                    f"protocol version {reader.version}: this side speaks {schemas.PROTOCOL_VERSION}; "
+                    "run the same version of jackcapture on both sides",
+                    id=reader.id,
+                )
+            payload = _decode_arm(reader.payload, _PAYLOADS, "payload")
+            return Envelope(reader.id, payload, reader.version)
+        except (JackCaptureError, *DECODE_ERRORS) as error:
+            raise decoding_error("envelope", error) from error
+
+
+def envelope_id(data: bytes) -> int:
+    """Give the id of an envelope that may be malformed in other parts, so that an error can be answered; else 0."""
+    try:
+        with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
+            number: int = reader.id
+            return number
+    except (JackCaptureError, *DECODE_ERRORS):
+        return 0
+
+
+def encode_broadcast(broadcast: Broadcast) -> bytes:
+    """Give the bytes of a broadcast."""
+    kind: type = type(broadcast.event)
+    data: bytes = schemas.broadcast.Broadcast.new_message(
+        sequence=broadcast.sequence,
+        publisher=broadcast.publisher,
+        event={_arm(kind): encoder(kind)(broadcast.event)},
+    ).to_bytes()
+    return data
+
+
+def decode_broadcast(data: bytes) -> Broadcast:
+    """Read a broadcast; raises `InvalidValueError` for anything malformed."""
+    with _reader(schemas.broadcast.Broadcast, data, "broadcast") as reader:
+        try:
+            return Broadcast(reader.sequence, reader.publisher, _decode_arm(reader.event, _EVENTS, "event"))
+        except (JackCaptureError, *DECODE_ERRORS) as error:
+            raise decoding_error("broadcast", error) from error
+
+
+def error_payload(error: JackCaptureError) -> messages.Error:
+    """Turn an error into its message."""
+    return messages.Error(error.code, error.message, json.dumps(error.details, default=str))
+
+
+def raised_from(payload: messages.Error) -> JackCaptureError:
+    """Turn an error message into the error to raise."""
+    try:
+        details = json.loads(payload.details or "{}")
+    except ValueError:
+        details = {}
+    return from_code(payload.code, payload.message, details if isinstance(details, dict) else {})
+
+
+def message_names() -> tuple[frozenset[str], frozenset[str]]:
+    """Give the names of all payloads and of all events, as the schemas spell them."""
+    return frozenset(_PAYLOADS), frozenset(_EVENTS)
+
+
+def _decode_arm(union: Any, kinds: dict[str, type], what: str) -> Any:
+    name = union.which()
+    kind = kinds.get(name)
+    if kind is None:
+        raise InvalidValueError(f"unknown {what} {name!r}")
+    return kind() if kind in _EMPTY else decoder(kind)(getattr(union, name))
+
+
+def _reader(struct: Any, data: bytes, what: str) -> Any:
+    if not _MIN_MESSAGE_BYTES <= len(data) <= MAX_MESSAGE_BYTES or len(data) % 8:
+        raise InvalidValueError(
+            f"a message of {len(data)} bytes is no {what}: it must have {_MIN_MESSAGE_BYTES} to "
+            f"{MAX_MESSAGE_BYTES} bytes, a multiple of 8"
+        )
+    try:
+        # The limit stops a short message that unfolds to gigabytes by pointing at the same list again and again.
+        return struct.from_bytes(data, traversal_limit_in_words=len(data) // 8 * 4 + 64)
+    except DECODE_ERRORS as error:
+        raise decoding_error(what, error) from error

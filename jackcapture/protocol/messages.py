@@ -1,0 +1,294 @@
+"""Every message as a typed value; the fields are those of schemas/*.capnp, in Python's spelling.
+
+Units: positions and frames in frames, `*_ns` in nanoseconds since the Unix epoch.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.takes import ClockSnapshot, Gap, StreamStatus
+
+AT_ONCE = 0xFFFFFFFFFFFFFFFF
+"""The start or stop frame that means: now."""
+
+
+# --- commands: control to engine ---
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAttach:
+    """Register a stream's ports; its ring begins to fill. Reply: StreamState."""
+
+    definition: StreamDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class StreamDetach:
+    """Remove a stream's ports and ring; refused while it records. Reply: Done."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """Begin a take, at the latest when the reply comes. Reply: StreamState."""
+
+    uri: str
+    definition: StreamDefinition
+    chunk_path: str
+    start_frame: int = AT_ONCE
+    take_number: int = 0
+    first_sample: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSwitchChunk:
+    """Give the stream one more spare chunk. Reply: Done."""
+
+    uri: str
+    new_chunk_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStop:
+    """End the take. The reply, a StreamState, comes when the last sample is in its chunk."""
+
+    uri: str
+    stop_frame: int = AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRelease:
+    """Control has sealed this chunk. Reply: Done."""
+
+    uri: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class StateRequest:
+    """Ask for the state of the engine and of the named streams (none named: all). Reply: EngineState."""
+
+    drain: bool = False
+    uris: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortsRequest:
+    """Ask what stands in the JACK graph. Reply: PortList."""
+
+    pattern: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """End the engine; refused while a stream records. Reply: Done."""
+
+
+# --- operations: clients to control ---
+
+
+@dataclass(frozen=True, slots=True)
+class OperationCall:
+    """Do one operation; `arguments` is a JSON object. Reply: OperationProgress..., then OperationResult or Error."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationProgress:
+    """How far an operation has come; `total` is 0 while unknown."""
+
+    done: int
+    total: int
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperationResult:
+    """What an operation gave: a JSON value."""
+
+    result: str
+
+
+# --- replies ---
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The command was carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The command or operation failed; `code` is one of jackcapture.errors, `details` a JSON object."""
+
+    code: str
+    message: str
+    details: str
+
+
+@dataclass(frozen=True, slots=True)
+class PortConnections:
+    """A port of ours and what is connected to it."""
+
+    port: str
+    connections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkInProgress:
+    """The chunk that is being written; an empty path means none."""
+
+    path: str = ""
+    index: int = 0
+    first_sample: int = 0
+    samples: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChunkFull:
+    """A chunk is finished; also the form in which unreleased chunks are listed in a StreamState."""
+
+    stream_uri: str
+    path: str
+    bytes_written: int
+    samples_written: int
+    wall_clock_ns: int
+    take_number: int
+    chunk_index: int
+    first_sample: int
+    gaps: tuple[Gap, ...] = ()
+    clocks: tuple[ClockSnapshot, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """All that control needs to go on with a stream; see schemas/streams.capnp for each field."""
+
+    uri: str
+    status: StreamStatus
+    definition: StreamDefinition
+    take_number: int = 0
+    start_frame: int = 0
+    first_sample: int = 0
+    head_sample: int = 0
+    head_bytes: int = 0
+    chunk: ChunkInProgress = ChunkInProgress()
+    chunks_done: tuple[StreamChunkFull, ...] = ()
+    spares: tuple[str, ...] = ()
+    ring_fill: float = 0.0
+    gaps: tuple[Gap, ...] = ()
+    lost_frames: int = 0
+    ports: tuple[PortConnections, ...] = ()
+    error: str = ""
+    clocks: tuple[ClockSnapshot, ...] = ()
+    gap_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """The engine, its JACK server and its streams."""
+
+    engine_id: str
+    pid: int
+    since_ns: int
+    version: str
+    server: str
+    connected: bool
+    client_name: str
+    sample_rate: int
+    period: int
+    xruns: int
+    frame: int
+    wall_clock_ns: int
+    streams: tuple[StreamState, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class PortType(enum.StrEnum):
+    """What a port carries."""
+
+    AUDIO = "audio"
+    MIDI = "midi"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """One port of the JACK graph."""
+
+    name: str
+    type: PortType
+    is_output: bool
+    is_physical: bool
+    connections: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PortList:
+    """Ports of the JACK graph."""
+
+    ports: tuple[Port, ...]
+
+
+# --- events: engine to everyone ---
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHeadPosition:
+    """How far a recording stream has come; about ten a second."""
+
+    stream_uri: str
+    sample_position: int
+    byte_position: int
+    wall_clock_ns: int
+    jack_frame: int
+    ring_fill: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamError:
+    """Something is wrong with a stream; if not `recoverable`, its take has ended with all that it had."""
+
+    stream_uri: str
+    error: str
+    recoverable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamGap:
+    """Frames were lost."""
+
+    stream_uri: str
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class JackState:
+    """The engine has gained or lost its JACK server."""
+
+    server: str
+    connected: bool
+    reason: str
+
+
+Command = (
+    StreamAttach
+    | StreamDetach
+    | StreamStart
+    | StreamSwitchChunk
+    | StreamStop
+    | ChunkRelease
+    | StateRequest
+    | PortsRequest
+    | Shutdown
+)
+Reply = Error | Done | StreamState | EngineState | PortList
+OperationMessage = OperationCall | OperationProgress | OperationResult
+Payload = Command | Reply | OperationMessage
+Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState

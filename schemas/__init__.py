@@ -1,0 +1,1 @@
+"""Cap'n Proto schemas, shipped inside the package as `jackcapture._schemas`."""
