@@ -1,0 +1,220 @@
+"""The engine's JACK client: opened on a running server, its callbacks all in C."""
+
+import errno
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import cffi
+
+from jackcapture.engine._rt import ffi, lib
+from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
+from jackcapture.protocol.messages import Port, PortType
+
+try:
+    import jack
+except OSError as missing:
+    raise UnreachableError("libjack is not installed; install jackd2 or pipewire-jack") from missing
+
+_CALLBACKS = {
+    "jack_set_process_callback": ("JackProcessCallback", "jc_process"),
+    "jack_set_xrun_callback": ("JackXRunCallback", "jc_xrun"),
+    "jack_on_info_shutdown": ("JackInfoShutdownCallback", "jc_shutdown"),
+    "jack_set_port_registration_callback": ("JackPortRegistrationCallback", "jc_port_registration"),
+    "jack_set_port_connect_callback": ("JackPortConnectCallback", "jc_port_connect"),
+}
+
+# What JACK-Client 0.5 does not bind.
+_unbound = cffi.FFI()
+_unbound.cdef("""
+    uint64_t jack_get_time(void);
+    int jack_get_cycle_times(const void *, uint32_t *, uint64_t *, uint64_t *, float *);
+""")
+_libjack = _unbound.dlopen(jack._libname)
+
+
+def _address(foreign_ffi: Any, function: Any) -> int:
+    return int(foreign_ffi.cast("uintptr_t", function))
+
+
+class JackClient:
+    """A connection to one JACK server; main thread only, but for `core`, `clock` sources and flags."""
+
+    def __init__(self, name: str, server: str) -> None:
+        """Open and activate; raises `UnreachableError` without a server, `ConflictError` if the name is taken."""
+        self.server = server
+        self._client = _open(name, server)
+        self.name: str = self._client.name
+        self.sample_rate: int = self._client.samplerate
+        self.core = ffi.new("jc_core *")
+        self.core.client = ffi.cast("void *", _address(jack._ffi, self._client._ptr))
+        self.core.last_frame_time = self._function("uint32_t(*)(void *)", jack._ffi, jack._lib, "jack_last_frame_time")
+        self.core.port_get_buffer = self._function(
+            "void *(*)(void *, uint32_t)", jack._ffi, jack._lib, "jack_port_get_buffer"
+        )
+        self.core.get_cycle_times = self._function(
+            "int(*)(void *, uint32_t *, uint64_t *, uint64_t *, float *)",
+            _unbound,
+            _libjack,
+            "jack_get_cycle_times",
+        )
+        for setter, (kind, function) in _CALLBACKS.items():
+            self._set_callback(setter, kind, function)
+        self._client.activate()
+
+    @property
+    def period(self) -> int:
+        """Frames of a JACK cycle."""
+        return int(self._client.blocksize)
+
+    @property
+    def xruns(self) -> int:
+        """Xruns that JACK has told of since the client was opened."""
+        return int(self.core.xruns)
+
+    @property
+    def has_shut_down(self) -> bool:
+        """Whether the server has gone."""
+        return bool(self.core.shut_down)
+
+    @property
+    def graph_changes(self) -> int:
+        """A count that grows with each port that comes or goes and each connection made or broken."""
+        return int(self.core.graph_changes)
+
+    @property
+    def cycles(self) -> int:
+        """JACK cycles since the client was activated."""
+        return int(lib.jc_cycles(self.core))
+
+    @property
+    def next_frame(self) -> int:
+        """The 64-bit JACK frame after the newest finished cycle."""
+        return int(lib.jc_next_frame(self.core))
+
+    @staticmethod
+    def get_time() -> int:
+        """Give JACK's time in microseconds; only while a client is open."""
+        return int(_libjack.jack_get_time())
+
+    def register_input(self, name: str, pretty_name: str, order: int) -> Any:
+        """Register one audio input port with its metadata."""
+        try:
+            port = self._client.inports.register(name, is_terminal=True)
+        except jack.JackError as error:
+            raise ConflictError(
+                f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, "
+                "or the server has no more ports (jackd --port-max)",
+                port=f"{self.name}:{name}",
+            ) from error
+        for key, value, kind in (
+            (jack.METADATA_PRETTY_NAME, pretty_name, ""),
+            (jack.METADATA_ORDER, str(order), "http://www.w3.org/2001/XMLSchema#int"),
+        ):
+            try:
+                self._client.set_property(port.uuid, key, value, kind)
+            except jack.JackError:
+                break  # a server without metadata records as well as any other
+        return port
+
+    def pointer_of(self, port: Any) -> Any:
+        """Give a port's address as the core takes it."""
+        return ffi.cast("void *", _address(jack._ffi, port._ptr))
+
+    def unregister(self, port: Any) -> None:
+        """Remove a port of ours; the core must have let go of it."""
+        port.unregister()
+
+    def connections(self, port: Any) -> tuple[str, ...]:
+        """Name what is connected to a port of ours."""
+        return tuple(other.name for other in port.connections)
+
+    def connect(self, source: str, port: Any) -> None:
+        """Connect a source to a port of ours, if it is not so already."""
+        try:
+            self._client.connect(source, port)
+        except jack.JackErrorCode as error:
+            if error.code != errno.EEXIST:
+                raise ConflictError(f"JACK does not connect {source} to {port.name}: {error}") from error
+
+    def audio_outputs(self) -> list[str]:
+        """Name all audio output ports of the graph, in JACK's order."""
+        return [port.name for port in self._client.get_ports(is_audio=True, is_output=True)]
+
+    def ports(self, pattern: str) -> list[Port]:
+        """List the graph's ports whose full name matches a regular expression (empty: all)."""
+        matches = pattern_matcher(pattern) if pattern else None
+        found = []
+        # The pattern stays here: one that does not compile has crashed jack_get_ports.
+        for port in self._client.get_ports():
+            if matches is None or matches(port.name):
+                kind = PortType.AUDIO if port.is_audio else PortType.MIDI if port.is_midi else PortType.OTHER
+                linked = tuple(other.name for other in self._client.get_all_connections(port))
+                found.append(Port(port.name, kind, port.is_output, port.is_physical, linked, tuple(port.aliases)))
+        return found
+
+    def close(self) -> None:
+        """Leave the graph; afterwards no callback runs."""
+        if not self.has_shut_down:
+            self._client.deactivate()
+        self._client.close()
+
+    def _function(self, kind: str, foreign_ffi: Any, library: Any, name: str) -> Any:
+        return ffi.cast(kind, _address(foreign_ffi, foreign_ffi.addressof(library, name)))
+
+    def _set_callback(self, setter: str, kind: str, function: str) -> None:
+        target = jack._ffi.cast(kind, _address(ffi, ffi.addressof(lib, function)))
+        argument = jack._ffi.cast("void *", _address(ffi, self.core))
+        if getattr(jack._lib, setter)(self._client._ptr, target, argument):
+            raise UnreachableError(f"JACK server {self.server!r} refuses {setter}")
+
+
+def _open(name: str, server: str) -> Any:
+    # libjack prints to standard error each time that a server is not there, which is no news while we wait for one.
+    discard = _address(ffi, ffi.addressof(lib, "jc_discard_message"))
+    jack._lib.jack_set_error_function(jack._ffi.cast("void (*)(const char *)", discard))
+    try:
+        return jack.Client(name, use_exact_name=True, no_start_server=True, servername=server)
+    except jack.JackOpenError as error:
+        if error.status.name_not_unique:
+            raise ConflictError(
+                f"JACK server {server!r} has a client named {name!r} already; end it or choose another client_name",
+                client_name=name,
+            ) from None
+        raise UnreachableError(
+            f"JACK server {server!r} is not running; start it (for instance: jackd -n {server} -d alsa) "
+            "or name another with --server",
+            server=server,
+        ) from None
+    finally:
+        jack._lib.jack_set_error_function(jack._ffi.NULL)
+
+
+def pattern_matcher(pattern: str) -> Callable[[str], Any]:
+    """Compile a regular expression that is looked for anywhere in a port name; raises `InvalidValueError`."""
+    try:
+        return re.compile(pattern).search
+    except re.error as error:
+        raise InvalidValueError(
+            f"{pattern!r} is not a regular expression over port names: {error}", pattern=pattern
+        ) from None
+
+
+def resolve_sources(sources: Iterable[str], available: list[str]) -> list[str]:
+    """Turn exact names and patterns (which must match a whole name) into port names, in channel order.
+
+    A source that is absent keeps its channel, as itself, so that the channels after it do not move.
+    """
+    resolved: list[str] = []
+    for source in sources:
+        found = [source] if source in available else _matching(source, available)
+        resolved.extend(found or [source])
+    return resolved
+
+
+def _matching(pattern: str, names: list[str]) -> list[str]:
+    try:
+        matches = re.compile(pattern).fullmatch
+    except re.error:
+        return []  # then it can only be an exact name, such as "synth (left"
+    return [name for name in names if matches(name)]

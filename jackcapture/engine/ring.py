@@ -1,0 +1,141 @@
+"""A stream's ring in shared memory, seen from the engine's Python threads.
+
+Layout and ownership of each field: rt_core.h. The file outlives the process, so that what was captured can be
+recovered after a crash.
+"""
+
+import ctypes
+import errno
+import mmap
+import os
+import resource
+from dataclasses import dataclass
+
+from jackcapture.engine._rt import ffi, lib
+from jackcapture.errors import StorageFullError
+from jackcapture.model.streams import SampleFormat
+from jackcapture.model.takes import GapCause
+
+_SAMPLE_FORMATS = {SampleFormat.F32: lib.JC_F32, SampleFormat.I24: lib.JC_I24, SampleFormat.I16: lib.JC_I16}
+_CAUSES = {lib.JC_GAP_XRUN: GapCause.XRUN, lib.JC_GAP_RING_OVERFLOW: GapCause.RING_OVERFLOW}
+
+START_MARGIN_FRAMES = 32768
+"""How much of the ring a start must leave alone: the callback may be overwriting it at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingGap:
+    """Frames lost after `delivered` frames had gone into the ring."""
+
+    delivered: int
+    frames: int
+    cause: GapCause
+
+
+def ring_capacity(seconds: float, sample_rate: int) -> int:
+    """Give the frames of a ring that holds at least `seconds`: a power of two, with room for the margin of a start."""
+    frames = max(int(seconds * sample_rate), START_MARGIN_FRAMES) + START_MARGIN_FRAMES
+    return int(1 << (frames - 1).bit_length())
+
+
+class Ring:
+    """One ring. Reading and consuming: writer thread only; the rest: any thread but JACK's."""
+
+    def __init__(self, path: str, channels: int, capacity: int, sample_rate: int) -> None:
+        """Create the file at `path`; raises `StorageFullError` if shared memory is full."""
+        self.path = path
+        self.channels = channels
+        self.capacity = capacity
+        size = lib.JC_RING_HEADER_BYTES + channels * capacity * 4
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            # Allocated now: a page of a full tmpfs would be SIGBUS in the callback.
+            os.posix_fallocate(descriptor, 0, size)
+            self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+        except OSError as error:
+            os.unlink(path)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+                raise
+            space = os.statvfs(os.path.dirname(path))
+            raise StorageFullError(
+                f"the ring of {channels} channels needs {size} bytes of shared memory in {os.path.dirname(path)}, "
+                f"where {space.f_bavail * space.f_frsize} are free; make it larger or shorten ring_seconds",
+                path=path,
+                bytes_needed=size,
+            ) from error
+        finally:
+            os.close(descriptor)
+        self._buffer = ffi.from_buffer(self._map, require_writable=True)
+        self.pointer = ffi.cast("jc_ring *", self._buffer)
+        lib.jc_ring_init(self.pointer, channels, capacity, sample_rate)
+        self._gap_buffer = ffi.new("jc_gap[]", lib.JC_GAP_SLOTS)
+
+    def lock_memory(self) -> str | None:
+        """Keep the ring in memory; give a warning that names the limit where that is not allowed."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        address = int(ffi.cast("uintptr_t", self._buffer))
+        if libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(self._map))) == 0:
+            return None
+        soft, _ = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+        return (
+            f"could not lock {len(self._map)} bytes of ring memory ({os.strerror(ctypes.get_errno())}): the limit "
+            f"'memlock' (ulimit -l) is {soft} bytes; raise it in /etc/security/limits.d"
+        )
+
+    @property
+    def cycles(self) -> int:
+        """JACK cycles since the stream was attached."""
+        return int(lib.jc_ring_cycles(self.pointer))
+
+    @property
+    def first_frame(self) -> int:
+        """The 64-bit JACK frame of the first delivered frame; valid once `cycles` is not 0."""
+        return int(self.pointer.first_frame)
+
+    @property
+    def delivered(self) -> int:
+        """Frames that the callback has put in."""
+        return int(lib.jc_ring_delivered(self.pointer))
+
+    @property
+    def next_frame(self) -> int:
+        """The 64-bit JACK frame after the newest finished cycle."""
+        return int(lib.jc_ring_next_frame(self.pointer))
+
+    @property
+    def fill(self) -> float:
+        """How full the ring is, 0 to 1; 0 while nobody records."""
+        if not self.pointer.guarded:
+            return 0.0
+        return min(1.0, (self.delivered - int(self.pointer.consumed)) / self.capacity)
+
+    def take_gaps(self) -> list[RingGap]:
+        """Take the gaps since the last call."""
+        count = lib.jc_ring_take_gaps(self.pointer, self._gap_buffer, lib.JC_GAP_SLOTS)
+        gaps = (self._gap_buffer[i] for i in range(count))
+        return [RingGap(int(gap.delivered), int(gap.frames), _CAUSES[gap.cause]) for gap in gaps]
+
+    def guard(self, consumed: int) -> None:
+        """From now on keep every frame from `consumed` on."""
+        lib.jc_ring_guard(self.pointer, consumed)
+
+    def unguard(self) -> None:
+        """From now on let the oldest frames be overwritten."""
+        lib.jc_ring_unguard(self.pointer)
+
+    def consume(self, consumed: int) -> None:
+        """Give the frames before `consumed` back to the callback."""
+        lib.jc_ring_consume(self.pointer, consumed)
+
+    def read(self, start: int, frames: int, sample_format: SampleFormat, address: int) -> int:
+        """Write delivered frames [start, start + frames), interleaved, to `address`; gives how many samples clipped."""
+        target = ffi.cast("void *", address)
+        return int(lib.jc_ring_read(self.pointer, start, frames, _SAMPLE_FORMATS[sample_format], target))
+
+    def close(self, *, unlink: bool = True) -> None:
+        """Unmap, and remove the file. The callback must have passed two cycles without the stream."""
+        self.pointer = ffi.NULL
+        ffi.release(self._buffer)
+        self._map.close()
+        if unlink:
+            os.unlink(self.path)
