@@ -1,0 +1,232 @@
+"""The store: staging files to write into, content to read."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from jackcapture.errors import InvalidValueError, StorageError
+from jackcapture.model.addresses import CasAddress, Content, Staging
+from jackcapture.store import root as root_directory
+from jackcapture.store.failures import translated
+from jackcapture.store.files import Buffer, Files
+from jackcapture.store.layout import ALGORITHM, CONTENT, STAGING, place, shards, walk
+from jackcapture.store.sealing import Sealer
+
+_FILES = Files()
+_LARGEST = (1 << 63) - 1
+# A shard directory is removed when its last file goes; how often one may go away under a file that is being
+# made.
+_TRIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What `seal` did: `bytes` long, and `is_new` if these bytes were not in the store before."""
+
+    content: Content
+    bytes: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """The length of a file in bytes and the time of its last change in ns of Unix time."""
+
+    bytes: int
+    mtime_ns: int
+
+
+class Store:
+    """A content-addressed store in a directory; made by `create_or_open`.
+
+    Any thread may call any method. Two threads must not use the same staging file at once. Each method raises
+    StorageError if the operating system refuses, besides what it names.
+    """
+
+    def __init__(self, root: str, uuid: str, files: Files) -> None:
+        self._root = root
+        self._uuid = uuid
+        self._files = files
+        # Without symbolic links, each: staging may be put on another disk by one.
+        self._content = files.realpath(f"{root}/{CONTENT}/{ALGORITHM}")
+        self._staging = files.realpath(f"{root}/{STAGING}/{ALGORITHM}")
+        self._sealer = Sealer(files, self._content)
+
+    @classmethod
+    def create_or_open(cls, root: str, *, files: Files = _FILES) -> "Store":
+        """Open the store at `root`, or make one if there is an empty directory or nothing.
+
+        Only one process may make a store at a time. Raises ConflictError for a directory that holds something
+        else, StorageDamagedError if `store.json` does not describe a store of a known version or the content
+        directory is missing, StorageError if the directory is not writable, and StorageFullError.
+        """
+        path, uuid = root_directory.create_or_open(files, root)
+        with translated(files, path):
+            return cls(path, uuid, files)
+
+    @property
+    def root(self) -> str:
+        """The absolute path of the store, without symbolic links."""
+        return self._root
+
+    @property
+    def uuid(self) -> str:
+        """The UUID that the store got when it was made."""
+        return self._uuid
+
+    @property
+    def staging_directory(self) -> str:
+        """The absolute path, without symbolic links, that all staging files are below."""
+        return self._staging
+
+    # Staging
+
+    def create_staging(self, size: int) -> Staging:
+        """Make a staging file with room for `size` bytes, which read as zeros; with 0 it is empty.
+
+        Raises StorageFullError, and leaves no file, if there is no room.
+        """
+        _check_size(size)
+        staging = Staging(blake3(os.urandom(32)).hexdigest())
+        path = self.path(staging)
+        with translated(self._files, path, needed=size):
+            try:
+                fd = self._create(path, staging)
+                try:
+                    # Preallocation is what makes a full disk an error here and not a SIGBUS in the engine,
+                    # which writes to this file through a mapping.
+                    if size:
+                        self._files.fallocate(fd, size)
+                finally:
+                    self._files.close(fd)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    self._remove(staging)
+                raise
+        return staging
+
+    def _create(self, path: str, staging: Staging) -> int:
+        for _ in range(_TRIES):
+            # ENOENT: another thread took the last file out of the shard and removed the directory before this
+            # file was in it.
+            with contextlib.suppress(FileNotFoundError):
+                for directory in shards(self._staging, staging.id):
+                    with contextlib.suppress(FileExistsError):
+                        self._files.mkdir(directory)
+                return self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        raise StorageError(f"{self._staging} is missing; it must be a directory", path=path)
+
+    def discard(self, staging: Staging) -> None:
+        """Remove a staging file; one that is missing is fine."""
+        with translated(self._files, self.path(staging)):
+            self._remove(staging)
+
+    def _remove(self, staging: Staging) -> None:
+        self._sealer.remove(self.path(staging))
+        # Mere tidying, after the work is done: whatever stands against it, the caller has what it asked for.
+        for directory in reversed(shards(self._staging, staging.id)):
+            with contextlib.suppress(OSError):
+                self._files.rmdir(directory)
+
+    # From staging to content
+
+    def seal(self, staging: Staging, size: int) -> Sealed:
+        """Turn the first `size` bytes of a staging file into content, durably; the staging file is gone then.
+
+        Bytes that are in the store already are not stored again. After any error the staging file is still
+        there and may be sealed again, also in another process after a crash; only where there are no hard
+        links it may be content already, if the last fsync failed. Nobody may write to the file any more.
+        Reads the whole file, in pieces; other threads run meanwhile.
+
+        Raises NotFoundError without such a staging file, StorageDamagedError if it is shorter than `size` or
+        the content that is there has another length, ConflictError if a crash cut off an earlier `seal` that
+        had made it content with another size, and StorageFullError.
+        """
+        _check_size(size)
+        path = self.path(staging)
+        with translated(self._files, path):
+            content = self._sealer.make_ready(path, staging, size)
+            is_new = self._sealer.enter(path, content, size)
+            # Only now that the name in content is durable. The staging name needs no fsync: if a power cut
+            # brings it back, `seal` finds the content and removes it again.
+            self._remove(staging)
+        return Sealed(content, size, is_new)
+
+    def put(self, data: Buffer) -> Sealed:
+        """Store a small document as durably as `seal` does. Raises StorageFullError."""
+        document = memoryview(memoryview(data).tobytes())
+        staging = self.create_staging(len(document))
+        path = self.path(staging)
+        try:
+            with translated(self._files, path, needed=len(document)):
+                fd = self._files.open(path, os.O_WRONLY)
+                try:
+                    root_directory.write_all(self._files, fd, document)
+                finally:
+                    self._files.close(fd)
+            return self.seal(staging, len(document))
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                self.discard(staging)
+            raise
+
+    # Reading
+
+    def path(self, address: CasAddress) -> str:
+        """Give the absolute path where an address lies if it exists."""
+        if isinstance(address, Content):
+            return place(self._content, address.hash)
+        return place(self._staging, address.id)
+
+    def stat(self, address: CasAddress) -> Stat:
+        """Give length and time of a file. Raises NotFoundError."""
+        path = self.path(address)
+        with translated(self._files, path, address=address):
+            status = self._files.stat(path)
+        return Stat(status.st_size, status.st_mtime_ns)
+
+    def exists(self, address: CasAddress) -> bool:
+        """Tell whether an address is in the store."""
+        path = self.path(address)
+        with translated(self._files, path):
+            try:
+                self._files.stat(path)
+            except FileNotFoundError:
+                return False
+        return True
+
+    def open(self, address: CasAddress) -> int:
+        """Give a new descriptor for reading, close-on-exec, which the caller closes. Raises NotFoundError."""
+        path = self.path(address)
+        with translated(self._files, path, address=address):
+            return self._files.open(path, os.O_RDONLY)
+
+    def iterate_content(self) -> Iterator[Content]:
+        """Give all content, sorted; what is sealed meanwhile may be left out. Reads all directories."""
+        return (Content(name) for _, name in self._walk(self._content) if name is not None)
+
+    def iterate_staging(self) -> Iterator[Staging]:
+        """Give all staging files, sorted; what is made or sealed meanwhile may be left out."""
+        return (Staging(name) for _, name in self._walk(self._staging) if name is not None)
+
+    def iterate_foreign(self) -> Iterator[str]:
+        """Give the paths below content and staging that no address names; of a directory only its own."""
+        for base in (self._content, self._staging):
+            yield from (path for path, name in self._walk(base) if name is None)
+
+    def _walk(self, base: str) -> Iterator[tuple[str, str | None]]:
+        with translated(self._files, base):
+            yield from walk(self._files, base)
+
+    def free_bytes(self) -> int:
+        """Give the bytes that can still be written: the smaller number, if staging is on another disk."""
+        with translated(self._files, self._root):
+            return min(self._files.free_bytes(self._staging), self._files.free_bytes(self._content))
+
+
+def _check_size(size: int) -> None:
+    if not 0 <= size <= _LARGEST:
+        raise InvalidValueError(f"{size} is not a size of a file: it must be from 0 to {_LARGEST} bytes")
