@@ -14,7 +14,7 @@ from jackcapture.engine.chunks import ChunkFile
 from jackcapture.engine.clock import EngineClock, Observation
 from jackcapture.engine.ring import START_MARGIN_FRAMES, Ring, RingGap
 from jackcapture.engine.timeline import Timeline
-from jackcapture.errors import ConflictError, UnreachableError
+from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, StreamStatus
 from jackcapture.protocol.messages import (
@@ -91,22 +91,15 @@ class Recorder:
             raise ConflictError(f"{self._definition.uri} is recording already", uri=self._definition.uri)
         if self._input is None:
             raise UnreachableError(f"{self._definition.uri} cannot start: there is no JACK server")
-        ring, timeline = self._input.ring, self._input.timeline
-        delivered = ring.delivered
-        timeline.add(ring.take_gaps())
-        now = timeline.frame_after(delivered)
-        if start_frame == AT_ONCE:
-            start_frame = now
-        oldest_delivered = delivered - ring.capacity + START_MARGIN_FRAMES
-        oldest = ring.first_frame if oldest_delivered <= 0 else timeline.frame_after(oldest_delivered)
-        if start_frame < oldest:
-            raise ConflictError(
-                f"{self._definition.uri} cannot start at frame {start_frame}: its ring goes back to frame {oldest}, "
-                f"{now - oldest} frames before now",
-                oldest_frame=oldest,
-                frame=now,
-            )
-        self._add_spare(path)
+        ring = self._input.ring
+        reach = max(0, ring.delivered - ring.capacity + START_MARGIN_FRAMES)
+        ring.guard(reach)  # first of all: what is judged to be there must not be overwritten meanwhile
+        try:
+            start_frame = self._check_start(self._input, start_frame, reach)
+            self._add_spare(path)
+        except JackCaptureError:
+            ring.unguard()
+            raise
         self._take = _Take(take_number, start_frame, first_sample, 0, first_sample)
         self.state = replace(
             self.state,
@@ -177,8 +170,9 @@ class Recorder:
             return
         delivered = source.ring.delivered  # read first: all gaps before it are then visible
         self._take_gaps(source, take)
+        # What the ring still holds, also of an earlier take, may be asked for by a start in the past.
+        source.timeline.forget_before(delivered - source.ring.capacity)
         if take is None:
-            source.timeline.forget_before(delivered - source.ring.capacity)
             return
         if not take.begun:
             self._begin(source, take, delivered)
@@ -189,7 +183,6 @@ class Recorder:
                 starved = True
                 break
             self._move(source, take, frames)
-        source.timeline.forget_before(take.consumed)
         if take.position == take.stop_position:
             self._finish_take("")
         elif time.monotonic() > take.stop_deadline:
@@ -198,6 +191,25 @@ class Recorder:
             )
         else:
             self._update_state(StreamStatus.STARVED if starved else StreamStatus.RECORDING)
+
+    def _check_start(self, source: _Input, start_frame: int, reach: int) -> int:
+        """Give the frame to start at; the ring is guarded from `reach` on, if it held that when it was asked to."""
+        ring, timeline = source.ring, source.timeline
+        delivered = ring.delivered
+        timeline.add(ring.take_gaps())
+        now = timeline.frame_after(delivered)
+        if start_frame == AT_ONCE:
+            return now
+        oldest_delivered = max(reach, delivered - ring.capacity + START_MARGIN_FRAMES)
+        oldest = ring.first_frame if oldest_delivered == 0 else timeline.frame_after(oldest_delivered)
+        if start_frame < oldest:
+            raise ConflictError(
+                f"{self._definition.uri} cannot start at frame {start_frame}: its ring goes back to frame {oldest}, "
+                f"{now - oldest} frames before now",
+                oldest_frame=oldest,
+                frame=now,
+            )
+        return start_frame
 
     def _take_gaps(self, source: _Input, take: _Take | None) -> None:
         gaps = source.ring.take_gaps()
@@ -214,28 +226,35 @@ class Recorder:
         return self._input.timeline.frame_after(delivered)
 
     def _begin(self, source: _Input, take: _Take, delivered: int) -> None:
-        """Guard the ring from the start frame on, once it has come."""
+        """Begin to take frames from the ring, once the start frame has come."""
         if source.timeline.frame_after(delivered) <= take.start_frame:
             take.consumed = delivered
+            source.ring.consume(delivered)
             return
         take.consumed, gap, left = source.timeline.locate(take.start_frame)
-        source.ring.guard(take.consumed)
+        source.ring.consume(take.consumed)
         take.begun = self._open_chunk(take)
-        take.gaps_ahead.extend(other for other in source.timeline.gaps_from(take.consumed) if other is not gap)
-        if gap is not None:
+        # A gap right at `consumed` is the one in which the start frame lies, or one that ends before it.
+        take.gaps_ahead.extend(source.timeline.gaps_after(take.consumed))
+        if gap is not None and take.position != take.stop_position:
             self._enter_gap(take, replace(gap, frames=left))
 
     def _enter_gap(self, take: _Take, ring_gap: RingGap) -> None:
         assert self._chunk is not None
-        gap = Gap(take.position, ring_gap.frames, ring_gap.cause)
-        take.silence_left = ring_gap.frames
-        take.lost_frames += ring_gap.frames
+        frames = ring_gap.frames
+        if take.stop_position is not None:
+            frames = min(frames, take.stop_position - take.position)
+        gap = Gap(take.position, frames, ring_gap.cause)
+        take.silence_left = frames
+        take.lost_frames += frames
         take.gap_count += 1
         self._chunk.gaps.append(gap)
         self._publish(StreamGap(self._definition.uri, gap))
 
     def _run_length(self, take: _Take, delivered: int) -> int:
         """Frames that can be written in one go: up to the next gap, its end, the stop or the newest frame."""
+        if take.position == take.stop_position:
+            return 0  # not even a gap that begins here belongs to the take
         if take.silence_left == 0 and take.gaps_ahead and take.gaps_ahead[0].delivered == take.consumed:
             if self._chunk is None and not self._open_chunk(take):
                 return 1  # starved; the gap belongs to the chunk that is still to come
@@ -306,6 +325,7 @@ class Recorder:
     def _finish_take(self, error: str) -> None:
         take = self._take
         assert take is not None
+        take.lost_frames -= take.silence_left  # a gap that was entered and that the take does not reach to the end of
         if self._input is not None:
             self._input.ring.unguard()
         if self._chunk is not None:

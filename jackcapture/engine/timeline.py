@@ -41,6 +41,6 @@ class Timeline:
             lost += gap.frames
         return frame - self._base - lost, None, 0
 
-    def gaps_from(self, delivered: int) -> list[RingGap]:
-        """Give the gaps at or after a count of delivered frames."""
-        return [gap for gap in self._gaps if gap.delivered >= delivered]
+    def gaps_after(self, delivered: int) -> list[RingGap]:
+        """Give the gaps that come later than those right after `delivered` frames."""
+        return [gap for gap in self._gaps if gap.delivered > delivered]

@@ -63,6 +63,13 @@ def _decode_format(reader: Any) -> StreamFormat:
             raise InvalidValueError(f"stream format {other!r}: it must be audio or midi")
 
 
+def _decode_enum(what: str, members: dict[str, enum.Enum], reader: Any) -> enum.Enum:
+    try:
+        return members[str(reader)]
+    except (KeyError, RuntimeError):
+        raise InvalidValueError(f"unknown {what}: it must be one of {', '.join(members)}") from None
+
+
 @functools.cache
 def encoder(kind: Hashable) -> _Encoder:
     """Give the function that turns a value of type `kind` into what pycapnp's `new_message` takes."""
@@ -92,8 +99,7 @@ def decoder(kind: Hashable) -> _Decoder:
         item = decoder(arguments[0])
         return lambda readers: tuple(item(reader) for reader in readers)
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        members = {camel(member.value): member for member in kind}
-        return lambda reader: members[str(reader)]
+        return functools.partial(_decode_enum, kind.__name__, {camel(member.value): member for member in kind})
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = [(name, camel(name), decoder(hint)) for name, hint in _hints(kind)]
         return lambda reader: kind(**{here: decode(getattr(reader, there)) for here, there, decode in fields})

@@ -107,9 +107,12 @@ def raised_from(payload: messages.Error) -> JackCaptureError:
     """Turn an error message into the error to raise."""
     try:
         details = json.loads(payload.details or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         details = {}
-    return from_code(payload.code, payload.message, details if isinstance(details, dict) else {})
+    error = from_code(payload.code, payload.message, {})
+    # Not as keyword arguments: `details` may have any names.
+    error.details.update(details if isinstance(details, dict) else {})
+    return error
 
 
 def message_names() -> tuple[frozenset[str], frozenset[str]]:
@@ -118,10 +121,11 @@ def message_names() -> tuple[frozenset[str], frozenset[str]]:
 
 
 def _decode_arm(union: Any, kinds: dict[str, type], what: str) -> Any:
-    name = union.which()
-    kind = kinds.get(name)
-    if kind is None:
-        raise InvalidValueError(f"unknown {what} {name!r}")
+    try:
+        name = union.which()
+    except DECODE_ERRORS:  # pycapnp's words for a tag that the schema does not have would lead nobody there
+        raise InvalidValueError(f"unknown {what}: it must be one of {', '.join(kinds)}") from None
+    kind = kinds[name]
     return kind() if kind in _EMPTY else decoder(kind)(getattr(union, name))
 
 
@@ -132,7 +136,8 @@ def _reader(struct: Any, data: bytes, what: str) -> Any:
             f"{MAX_MESSAGE_BYTES} bytes, a multiple of 8"
         )
     try:
-        # The limit stops a short message that unfolds to gigabytes by pointing at the same list again and again.
-        return struct.from_bytes(data, traversal_limit_in_words=len(data) // 8 * 4 + 64)
+        # We read everything once. The limit stops a short message that unfolds to gigabytes, by pointing at the
+        # same list again and again or by a list of many elements without size.
+        return struct.from_bytes(data, traversal_limit_in_words=len(data) // 8 + 64)
     except DECODE_ERRORS as error:
         raise decoding_error(what, error) from error

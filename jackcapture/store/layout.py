@@ -46,11 +46,7 @@ def _walk(files: Files, directory: str, prefix: str) -> Iterator[tuple[str, str 
             if _SHARD.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 yield from _walk(files, path, prefix + entry.name)
                 continue
-        elif (
-            _NAME.fullmatch(entry.name)
-            and entry.name.startswith(prefix)
-            and entry.is_file(follow_symlinks=False)
-        ):
+        elif _NAME.fullmatch(entry.name) and entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False):
             yield path, entry.name
             continue
         yield path, None

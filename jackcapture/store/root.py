@@ -143,9 +143,7 @@ def _read_description(files: Files, path: str) -> str:
     try:
         return str(uuid.UUID(found["uuid"]))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise StorageDamagedError(
-            f"{path} has no UUID ({found.get('uuid')!r}); {_RIGHT}", path=path
-        ) from error
+        raise StorageDamagedError(f"{path} has no UUID ({found.get('uuid')!r}); {_RIGHT}", path=path) from error
 
 
 def _check_directories(files: Files, path: str) -> None:

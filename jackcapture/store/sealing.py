@@ -72,8 +72,7 @@ class Sealer:
             # Cut off between link and unlink. To cut the file now would change bytes that are content
             # already.
             raise ConflictError(
-                f"{describe(staging)} is sealed already, with {status.st_size} bytes; it cannot be sealed "
-                f"with {size}",
+                f"{describe(staging)} is sealed already, with {status.st_size} bytes; it cannot be sealed with {size}",
                 path=path,
             )
         if not status.st_mode & stat.S_IWUSR:  # an earlier try came as far as the mode, and not to the link

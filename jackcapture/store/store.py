@@ -133,8 +133,11 @@ class Store:
 
     # From staging to content
 
-    def seal(self, staging: Staging, size: int) -> Sealed:
+    def seal(self, staging: Staging, size: int, *, keep_name: bool = False) -> Sealed:
         """Turn the first `size` bytes of a staging file into content, durably; the staging file is gone then.
+
+        With `keep_name` its name stays, as a second name of the content, until `discard`: whoever dies between
+        `seal` and the catalog row then finds it there and seals again (without hard links it goes all the same).
 
         Bytes that are in the store already are not stored again. After any error the staging file is still
         there and may be sealed again, also in another process after a crash; only where there are no hard
@@ -152,7 +155,8 @@ class Store:
             is_new = self._sealer.enter(path, content, size)
             # Only now that the name in content is durable. The staging name needs no fsync: if a power cut
             # brings it back, `seal` finds the content and removes it again.
-            self._remove(staging)
+            if not keep_name:
+                self._remove(staging)
         return Sealed(content, size, is_new)
 
     def put(self, data: Buffer) -> Sealed:

@@ -1,0 +1,82 @@
+"""SQLite connections: one that writes, one per thread that reads, and one place where their errors are translated."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+
+from jackcapture.errors import StorageDamagedError, StorageError, StorageFullError
+
+_BUSY_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Turn SQLite's errors into those of jackcapture."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise StorageFullError(f"the disk is too full for the catalog {path}", path=path) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise StorageDamagedError(
+                f"the catalog {path} is damaged ({error}); its content is safe in the store", path=path
+            ) from error
+        if isinstance(error, sqlite3.OperationalError):
+            raise StorageError(f"the catalog {path} cannot be used: {error}", path=path) from error
+        raise
+
+
+class Connections:
+    """The connections to one file. `write` may be used from any thread, one at a time; `read` gives each its own."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        with translated(path):
+            self.writer = self._open()
+            os.chmod(path, 0o600)
+            self.writer.execute("PRAGMA journal_mode = WAL")
+            # FULL: a sealed chunk's row is durable when the commit returns, so its staging copy may go.
+            self.writer.execute("PRAGMA synchronous = FULL")
+            self.writer.execute("PRAGMA foreign_keys = ON")
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Give the writing connection inside one transaction, committed at the end or rolled back on any error."""
+        with self._lock, translated(self.path):
+            self.writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.writer
+            except BaseException:
+                self.writer.execute("ROLLBACK")
+                raise
+            self.writer.execute("COMMIT")
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Give this thread's reading connection."""
+        with translated(self.path):
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._open()
+                connection.execute("PRAGMA query_only = ON")
+                self._local.connection = connection
+            yield connection
+
+    def close(self) -> None:
+        """Close all; no other thread may be using one."""
+        with self._lock:
+            for connection in self._opened:
+                connection.close()
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        with self._lock:
+            self._opened.append(connection)
+        return connection

@@ -1,0 +1,1 @@
+"""From observations of clocks to answers: arithmetic without I/O. Positions in frames, wall clock in ns."""

@@ -1,0 +1,29 @@
+"""Runs control: `python -m jackcapture.control`, with what `up` passes on."""
+
+import argparse
+import logging
+import sys
+
+from jackcapture.control.daemon import run_control
+from jackcapture.errors import JackCaptureError
+from jackcapture.settings import load_settings
+
+
+def main() -> int:
+    """Run control until it is told to end; gives the exit status of the error tree."""
+    parser = argparse.ArgumentParser(prog="jackcapture-control", description=__doc__)
+    for name in ("root", "runtime", "server", "config"):
+        parser.add_argument(f"--{name}")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="control: %(levelname)s: %(message)s", stream=sys.stderr)
+    try:
+        overrides = {"root": options.root, "runtime": options.runtime, "server": options.server}
+        run_control(load_settings(overrides, config=options.config))
+    except JackCaptureError as error:
+        logging.getLogger(__name__).error("%s", error)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Moves bytes between files inside the kernel, and writes files outside the store without leaving half of one."""
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+
+from jackcapture.errors import ConflictError, InvalidValueError, StorageError, StorageFullError
+
+STEP_BYTES = 8 << 20
+"""What is moved at a time: enough to be fast, little enough to be cancelled and to show progress."""
+
+_NOT_ACROSS = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY}
+
+
+def copy_range(
+    source: int, offset: int, target: int, target_offset: int, length: int, moved: Callable[[int], None]
+) -> None:
+    """Copy `length` bytes between two descriptors; `moved` is told the bytes of each step and may raise to cancel."""
+    while length:
+        step = _copy_some(source, offset, target, target_offset, min(length, STEP_BYTES))
+        if step == 0:
+            raise OSError(errno.EIO, f"the source ends {length} bytes too early")
+        offset += step
+        target_offset += step
+        length -= step
+        moved(step)
+
+
+def _copy_some(source: int, offset: int, target: int, target_offset: int, length: int) -> int:
+    try:
+        return os.copy_file_range(source, target, length, offset, target_offset)
+    except OSError as error:
+        if error.errno not in _NOT_ACROSS:
+            raise
+    os.lseek(target, target_offset, os.SEEK_SET)
+    return os.sendfile(target, source, offset, length)
+
+
+def check_new_file(path: str) -> None:
+    """Raise an error that says why, unless a new file can be made at `path`."""
+    folder = os.path.dirname(path)
+    if not os.path.isabs(path) or "\0" in path:
+        raise InvalidValueError(f"{path!r} is not an absolute path", path=path)
+    if os.path.lexists(path):
+        raise ConflictError(f"{path} exists already; name a file that does not", path=path)
+    if not os.path.isdir(folder):
+        raise InvalidValueError(f"{path} cannot be written: {folder} is not a directory; make it first", path=path)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InvalidValueError(f"{path} cannot be written: {folder} is not writable by this user", path=path)
+
+
+@contextlib.contextmanager
+def new_file(path: str) -> Iterator[int]:
+    """Give a descriptor whose bytes become the file `path` at the end of the block, all or nothing."""
+    check_new_file(path)
+    temporary = ""
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".jackcapture-", dir=os.path.dirname(path))
+        try:
+            yield descriptor
+            mask = os.umask(0)
+            os.umask(mask)
+            os.fchmod(descriptor, 0o666 & ~mask)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        _name(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFullError(
+                f"{path} cannot be written: no space left; nothing was left there", path=path
+            ) from error
+        raise StorageError(f"{path} cannot be written: {error.strerror}", path=path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _name(temporary: str, path: str) -> None:
+    """Give the finished file its name, without replacing one that has come meanwhile."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise ConflictError(f"{path} exists already; name a file that does not", path=path) from None
+    except OSError:  # no hard links there
+        os.rename(temporary, path)

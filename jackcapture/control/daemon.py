@@ -1,0 +1,123 @@
+"""The control process: puts store, catalog, engine and the doors together and keeps them going."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+
+from jackcapture.catalog import Catalog
+from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.engine_process import EngineProcess
+from jackcapture.control.server import Server
+from jackcapture.control.streams import Streams
+from jackcapture.errors import JackCaptureError
+from jackcapture.lock import ProcessLock
+from jackcapture.protocol import messages
+from jackcapture.protocol.framing import Broadcast
+from jackcapture.protocol.sockets import make_runtime_directory
+from jackcapture.settings import Settings
+from jackcapture.store import Store
+
+log = logging.getLogger(__name__)
+
+STATE_INTERVAL = 1.0
+
+
+class Control:
+    """The services of one store and one engine; made and used on the asyncio loop."""
+
+    def __init__(self, settings: Settings, store: Store, catalog: Catalog) -> None:
+        self.settings = settings
+        self.store = store
+        self.catalog = catalog
+        self.started_at_ns = time.time_ns()
+        self.supply = ChunkSupply(settings, store, catalog)
+        self.link = EngineLink(settings.runtime, self._on_broadcast)
+        self.streams = Streams(store, catalog, self.supply, self.link)
+        self._engine = EngineProcess(settings, store.staging_directory, self.link)
+        self._ending = asyncio.Event()
+        self._server: Server | None = None
+
+    async def engine_state(self) -> messages.EngineState:
+        """Ask the engine for its state, streams included; raises `UnreachableError`."""
+        asked_at = time.monotonic()
+        state = await self.link.request(messages.StateRequest(), messages.EngineState)
+        self.streams.refresh(state, asked_at)
+        return state
+
+    def end_soon(self) -> None:
+        """End control in order, after the reply is sent."""
+        self._ending.set()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or a shutdown; then stop all recordings, seal them and end the engine."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._ending.set)
+        await self._look_after_engine()
+        self._server = Server(self.settings.runtime, self)
+        tasks = [asyncio.create_task(self._server.serve()), asyncio.create_task(self._keep())]
+        log.info("ready")
+        ended = asyncio.create_task(self._ending.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ended}:
+                task.result()  # neither ends by itself
+        finally:
+            for task in (*tasks, ended):
+                task.cancel()
+            await asyncio.gather(*tasks, ended, return_exceptions=True)
+            await self._close()
+
+    async def _keep(self) -> None:
+        """Look after the engine every second, and at once when it told of something."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.streams.wants_state.wait(), STATE_INTERVAL)
+            self.streams.wants_state.clear()
+            await self._look_after_engine()
+
+    async def _look_after_engine(self) -> None:
+        try:
+            asked_at = time.monotonic()
+            state = await self._engine.ensure()
+            await self.streams.reconcile(state, asked_at)
+        except JackCaptureError as error:
+            log.error("%s", error)
+        except Exception:
+            log.exception("while looking after the engine")
+
+    def _on_broadcast(self, broadcast: Broadcast) -> None:
+        self.streams.on_event(broadcast.event)
+
+    async def _close(self) -> None:
+        try:
+            await self.streams.stop_all()
+        except JackCaptureError as error:
+            log.error("not everything could be stopped: %s", error)
+        if self._server is not None:
+            await self._server.close()
+        await self.streams.close()
+        await self._engine.stop()
+        await self.link.close()
+        self.supply.close()
+
+
+async def _run(settings: Settings, store: Store, catalog: Catalog) -> None:
+    await Control(settings, store, catalog).run()
+
+
+def run_control(settings: Settings) -> None:
+    """Run control in this process; raises `ConflictError` if another one has the store or the runtime directory."""
+    make_runtime_directory(settings.runtime)
+    with ProcessLock(os.path.join(settings.runtime, "control.lock"), f"runtime directory {settings.runtime}"):
+        store = Store.create_or_open(settings.root)
+        with ProcessLock(os.path.join(store.root, "store.lock"), f"store {store.root}"):
+            catalog = Catalog(os.path.join(store.root, "catalog.db"), store.uuid)
+            try:
+                asyncio.run(_run(settings, store, catalog))
+            finally:
+                catalog.close()

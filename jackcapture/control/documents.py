@@ -1,0 +1,105 @@
+"""Documents that go into the store, so that the store alone can tell what it holds: definitions and manifests."""
+
+import json
+import time
+from typing import Any
+
+from jackcapture.catalog import Catalog, StreamRecord
+from jackcapture.catalog.catalog import new_artifact_id
+from jackcapture.model.artifacts import Artifact
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.store import Store
+
+DEFINITION_TYPE = "application/vnd.jackcapture.definition+json"
+MANIFEST_TYPE = "application/vnd.jackcapture.manifest+json"
+_EVERYTHING = 1 << 62
+
+
+def enter_definition(store: Store, catalog: Catalog, definition: StreamDefinition) -> StreamRecord:
+    """Put a definition into store and catalog; raises `ConflictError` if the URI is taken. Blocks."""
+    document = {"type": DEFINITION_TYPE, "version": 1, **definition.as_json()}
+    artifact = _put(store, document, "definition", DEFINITION_TYPE, definition.uri, ())
+    return catalog.add_stream(definition, artifact)
+
+
+def enter_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> Artifact:
+    """Put the manifest of a stream, as it stands, into store and catalog. Blocks; linear in its length."""
+    artifact = _put(
+        store,
+        render_manifest(store, catalog, stream),
+        "manifest",
+        MANIFEST_TYPE,
+        stream.definition.uri,
+        (stream.definition_artifact,),
+    )
+    catalog.add_artifact(artifact)
+    return artifact
+
+
+def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dict[str, Any]:
+    """Give a stream's takes, chunks, gaps and clock snapshots as JSON values, in order."""
+    uri = stream.definition.uri
+    chunks = catalog.chunks(uri, 0, _EVERYTHING)
+    takes = []
+    for record in catalog.takes(uri):
+        take = record.take
+        takes.append(
+            {
+                "number": take.number,
+                "start_frame": take.start_frame,
+                "first_sample": take.first_sample,
+                "samples": take.samples,
+                "started_at_ns": take.started_at_ns,
+                "ended_at_ns": take.ended_at_ns,
+                "error": record.error,
+                "chunks": [
+                    {
+                        "index": sealed.chunk.index,
+                        "first_sample": sealed.chunk.first_sample,
+                        "samples": sealed.chunk.samples,
+                        "bytes": sealed.chunk.bytes,
+                        "content_hash": sealed.content.hash,
+                        "wall_clock_ns": sealed.chunk.wall_clock_ns,
+                    }
+                    for sealed in chunks
+                    if sealed.take_number == take.number
+                ],
+                "gaps": [
+                    {"position": gap.position, "frames": gap.frames, "cause": gap.cause.value}
+                    for gap in catalog.gaps(uri, take.first_sample, record.end_sample)
+                ],
+                "clocks": [
+                    {
+                        "sample_position": at.sample_position,
+                        "jack_frame": at.jack_frame,
+                        "monotonic_us": at.monotonic_us,
+                        "wall_clock_ns": at.wall_clock_ns,
+                    }
+                    for at in catalog.clocks(uri, take.number, 0, _EVERYTHING)
+                ],
+            }
+        )
+    return {
+        "type": MANIFEST_TYPE,
+        "version": 1,
+        "store_uuid": store.uuid,
+        "definition": stream.definition.as_json(),
+        "created_at_ns": stream.created_at_ns,
+        "takes": takes,
+    }
+
+
+def _put(
+    store: Store, document: dict[str, Any], kind: str, mime_type: str, uri: str, parents: tuple[str, ...]
+) -> Artifact:
+    sealed = store.put((json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+    return Artifact(
+        id=new_artifact_id(kind),
+        kind=kind,
+        content_hash=sealed.content.hash,
+        mime_type=mime_type,
+        bytes=sealed.bytes,
+        created_at_ns=time.time_ns(),
+        stream_uri=uri,
+        parents=parents,
+    )

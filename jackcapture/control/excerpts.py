@@ -1,0 +1,194 @@
+"""Finds the chunks that hold a range of a stream, sealed or not, also while it is recorded."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jackcapture.catalog import Catalog
+from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
+from jackcapture.model.addresses import Content, Staging
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.takes import ClockSnapshot, Gap
+from jackcapture.protocol.messages import StreamState
+from jackcapture.store import Store
+
+_OPEN_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What exists of a stream: sample positions `[first_sample, head_sample)`."""
+
+    first_sample: int
+    head_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Consecutive bytes of one chunk: `length` bytes from `offset`."""
+
+    take_number: int
+    chunk_index: int
+    address: Content | Staging
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """A range of a stream: its pieces in order, and what was observed in it."""
+
+    definition: StreamDefinition
+    from_sample: int
+    to_sample: int
+    pieces: tuple[Piece, ...]
+    gaps: tuple[Gap, ...]
+    unsealed_clocks: tuple[ClockSnapshot, ...]
+
+    @property
+    def frames(self) -> int:
+        """Its length in frames."""
+        return self.to_sample - self.from_sample
+
+    @property
+    def takes(self) -> tuple[int, ...]:
+        """The numbers of the takes that it covers, in order."""
+        return tuple(dict.fromkeys(piece.take_number for piece in self.pieces))
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Where a chunk lies in the stream."""
+
+    take_number: int
+    chunk_index: int
+    first_sample: int
+    end_sample: int
+    address: Content | Staging
+
+
+def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Extent:
+    """Tell what exists of a stream; `state` is the engine's, just drained. Blocks. Raises `NotFoundError` if nothing."""
+    takes = catalog.takes(stream.uri)
+    if not takes:
+        raise NotFoundError(f"{stream.uri} has recorded nothing yet", uri=stream.uri)
+    head = takes[-1].end_sample
+    if state is not None and state.take_number == takes[-1].take.number:
+        head = state.head_sample
+    elif stream.take is not None:
+        head = max(head, stream.take.next_sample)
+    return Extent(takes[0].take.first_sample, head)
+
+
+def check_range(uri: str, from_sample: int, to_sample: int, existing: Extent) -> None:
+    """Raise an error that says what exists, unless `[from_sample, to_sample)` is a range within it."""
+    exists = f"{uri} has the positions {existing.first_sample} to {existing.head_sample}"
+    if from_sample > to_sample:
+        raise InvalidValueError(
+            f"--from (position {from_sample}) lies after --to (position {to_sample}); exchange them; {exists}",
+            from_sample=from_sample,
+            to_sample=to_sample,
+        )
+    if from_sample == to_sample:
+        raise InvalidValueError(
+            f"--from and --to are both position {from_sample}: a slice has at least one frame; {exists}",
+            from_sample=from_sample,
+            to_sample=to_sample,
+        )
+    if from_sample < existing.first_sample or to_sample > existing.head_sample:
+        raise NotFoundError(
+            f"the range {from_sample} to {to_sample} is not all there: {exists}",
+            from_sample=from_sample,
+            to_sample=to_sample,
+            first_sample=existing.first_sample,
+            head_sample=existing.head_sample,
+        )
+
+
+def collect(
+    catalog: Catalog, stream: ManagedStream, state: StreamState | None, from_sample: int, to_sample: int
+) -> Excerpt:
+    """Find all that `[from_sample, to_sample)` consists of. Blocks.
+
+    `state` was asked before the catalog is read here: a chunk that it does not list any more was released, and so is
+    in the catalog.
+    """
+    gaps: dict[int, Gap] = {}
+    clocks: list[ClockSnapshot] = []
+    spans: dict[tuple[int, int], _Span] = {}
+    for full in [*(state.chunks_done if state else ()), *(stream.take.pending.values() if stream.take else ())]:
+        end = full.first_sample + full.samples_written
+        spans[full.take_number, full.chunk_index] = _Span(
+            full.take_number, full.chunk_index, full.first_sample, end, _staging(full.path)
+        )
+        gaps |= {gap.position: gap for gap in full.gaps}
+        clocks += full.clocks
+    if state is not None and state.chunk.path:
+        chunk = state.chunk
+        end = chunk.first_sample + chunk.samples
+        spans[state.take_number, chunk.index] = _Span(
+            state.take_number, chunk.index, chunk.first_sample, end, _staging(chunk.path)
+        )
+        gaps |= {gap.position: gap for gap in state.gaps}
+        clocks += state.clocks
+    for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
+        at = sealed.chunk
+        spans[sealed.take_number, at.index] = _Span(
+            sealed.take_number, at.index, at.first_sample, at.end_sample, sealed.content
+        )
+    gaps |= {gap.position: gap for gap in catalog.gaps(stream.uri, from_sample, to_sample)}
+    overlapping = (gap for gap in gaps.values() if gap.position < to_sample and gap.position + gap.frames > from_sample)
+    return Excerpt(
+        stream.definition,
+        from_sample,
+        to_sample,
+        tuple(_pieces(stream.definition, spans.values(), from_sample, to_sample)),
+        tuple(sorted(overlapping, key=lambda gap: gap.position)),
+        tuple(sorted(clocks, key=lambda at: at.sample_position)),
+    )
+
+
+def open_piece(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece) -> int:
+    """Open the file of a piece for reading, also if it was sealed since it was found. Blocks."""
+    address = piece.address
+    for _ in range(_OPEN_TRIES):
+        try:
+            return store.open(address)
+        except NotFoundError:
+            # Its row was there before its staging name went.
+            address = catalog.chunk(excerpt.definition.uri, piece.take_number, piece.chunk_index).content
+    raise StorageDamagedError(
+        f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} is in the catalog, but its "
+        f"content {store.path(address)} is missing",
+        path=store.path(address),
+    )
+
+
+def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: int, to_sample: int) -> Iterable[Piece]:
+    frame_bytes = definition.audio.frame_bytes
+    position = from_sample
+    for span in sorted(spans, key=lambda span: span.first_sample):
+        end = min(span.end_sample, to_sample)
+        if end <= position or span.first_sample >= to_sample:
+            continue
+        if span.first_sample > position:
+            break
+        yield Piece(
+            span.take_number,
+            span.chunk_index,
+            span.address,
+            (position - span.first_sample) * frame_bytes,
+            (end - position) * frame_bytes,
+        )
+        position = end
+    if position < to_sample:
+        raise StorageDamagedError(
+            f"{definition.uri}: the positions from {position} on are missing in the store; 'jackcapture store check' "
+            "tells more",
+            position=position,
+        )
+
+
+def _staging(path: str) -> Staging:
+    return Staging(os.path.basename(path))

@@ -1,0 +1,65 @@
+"""What control remembers of a stream between two messages of the engine."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from jackcapture.catalog import StreamRecord
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.takes import RUNNING, StreamStatus
+from jackcapture.model.uris import StreamUri
+from jackcapture.protocol.messages import StreamChunkFull, StreamState
+
+
+@dataclass(slots=True)
+class LiveTake:
+    """A take that runs, or that has ended and is not all sealed."""
+
+    number: int
+    start_frame: int
+    first_sample: int
+    engine_id: str
+    given: list[str] = field(default_factory=list)  # chunks the engine has: the one in progress, then the spares
+    pending: dict[int, StreamChunkFull] = field(default_factory=dict)  # full, not yet in the catalog; by index
+    next_index: int = 0  # of the chunk in progress
+    next_sample: int = 0  # where it begins
+    head_sample: int = 0
+    head_wall_clock_ns: int = 0
+    ended_samples: int | None = None
+    ended_at_ns: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class ManagedStream:
+    """A stream, the take that runs, and what the engine said last."""
+
+    record: StreamRecord
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while its state changes
+    take: LiveTake | None = None
+    engine_state: StreamState | None = None
+    error: str = ""  # why the last take ended by itself, or why the stream cannot be attached
+    is_topping_up: bool = False
+    changed_at: float = 0.0  # on time.monotonic: when it was last started or stopped
+
+    @property
+    def definition(self) -> StreamDefinition:
+        """The stream's definition."""
+        return self.record.definition
+
+    @property
+    def uri(self) -> StreamUri:
+        """The stream's URI."""
+        return self.record.definition.uri
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether a take runs."""
+        return self.take is not None and self.take.ended_samples is None
+
+    @property
+    def status(self) -> StreamStatus:
+        """What the stream is doing, as users are told."""
+        if self.is_recording:
+            seen = self.engine_state
+            return seen.status if seen is not None and seen.status in RUNNING else StreamStatus.RECORDING
+        return StreamStatus.ERROR if self.error else StreamStatus.STOPPED

@@ -1,0 +1,10 @@
+"""The operations: each thing that a user can do, once, as a typed function. Doors call them by name.
+
+An operation is an `async def name(context, ...)` with `@operation`; its arguments are checked against its annotations,
+its docstring is its help, its result is a dataclass of model/results.py (or a tuple of them).
+"""
+
+from jackcapture.control.operations import artifacts, slices, status, streams
+from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
+
+__all__ = ["OPERATIONS", "Context", "artifacts", "call", "operation", "slices", "status", "streams"]

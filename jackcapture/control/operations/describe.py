@@ -1,0 +1,110 @@
+"""Turns what control knows into results."""
+
+from typing import Any
+
+from jackcapture.catalog import Catalog, TakeRecord
+from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.model.addresses import Content
+from jackcapture.model.artifacts import Artifact
+from jackcapture.model.results import (
+    ArtifactResult,
+    ChunkCounts,
+    ConnectionResult,
+    GapResult,
+    StreamResult,
+    TakeResult,
+)
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.takes import Gap
+from jackcapture.model.times import iso
+from jackcapture.store import Store
+
+NEWEST = 100
+
+
+def describe_format(definition: StreamDefinition) -> dict[str, Any]:
+    """Give a stream's format as JSON values."""
+    described: dict[str, Any] = definition.as_json()["format"]
+    return described
+
+
+def describe_gap(gap: Gap) -> GapResult:
+    """Give a gap as a result."""
+    return GapResult(gap.position, gap.frames, gap.cause.value)
+
+
+def describe_take(record: TakeRecord) -> TakeResult:
+    """Give a take as a result."""
+    take = record.take
+    return TakeResult(
+        take.number,
+        take.first_sample,
+        take.samples,
+        take.start_frame,
+        iso(take.started_at_ns),
+        None if take.ended_at_ns is None else iso(take.ended_at_ns),
+        record.error or None,
+    )
+
+
+def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> StreamResult:
+    """Give a stream's state as control knows it now. Blocks."""
+    definition, state, take = stream.definition, stream.engine_state, stream.take
+    totals = catalog.totals(stream.uri)
+    takes = catalog.newest_takes(stream.uri, NEWEST)
+    gaps = {gap.position: gap for gap in catalog.newest_gaps(stream.uri, NEWEST)}
+    head_sample = takes[-1].end_sample if takes else 0
+    head_bytes = takes[-1].sealed_bytes if takes else 0
+    head_wall_clock_ns = takes[-1].take.ended_at_ns if takes else None
+    lost_frames, gap_count, staging = totals.lost_frames, totals.gap_count, 0
+    if take is not None:
+        head_sample = max(head_sample, take.head_sample)
+        head_bytes = (head_sample - take.first_sample) * definition.audio.frame_bytes
+        head_wall_clock_ns = take.head_wall_clock_ns or None
+        staging = len(take.pending) + (1 if take.given else 0)
+        unsealed = {gap.position: gap for full in take.pending.values() for gap in full.gaps}
+        if state is not None and state.take_number == take.number:
+            unsealed |= {gap.position: gap for gap in state.gaps}
+        new = [gap for position, gap in unsealed.items() if position not in gaps]
+        gaps |= {gap.position: gap for gap in new}
+        gap_count += len(new)
+        lost_frames += sum(gap.frames for gap in new)
+    return StreamResult(
+        uri=stream.uri,
+        status=stream.status.value,
+        error=stream.error or None,
+        format=describe_format(definition),
+        device_identity=definition.device_identity,
+        chunk_size_bytes=definition.chunk_size_bytes,
+        sources=definition.sources,
+        head_sample=head_sample,
+        head_bytes=head_bytes,
+        head_wall_clock=None if head_wall_clock_ns is None else iso(head_wall_clock_ns),
+        takes=tuple(describe_take(record) for record in takes),
+        chunks=ChunkCounts(totals.sealed_chunks, staging),
+        gaps=tuple(describe_gap(gaps[position]) for position in sorted(gaps)[-NEWEST:]),
+        gap_count=gap_count,
+        lost_frames=lost_frames,
+        xruns=xruns,
+        ring_fill=0.0 if state is None else round(state.ring_fill, 4),
+        connections=()
+        if state is None
+        else tuple(ConnectionResult(port.port, port.connections) for port in state.ports),
+    )
+
+
+def describe_artifact(store: Store, artifact: Artifact) -> ArtifactResult:
+    """Give an artifact as a result."""
+    return ArtifactResult(
+        id=artifact.id,
+        kind=artifact.kind,
+        content_hash=artifact.content_hash,
+        mime_type=artifact.mime_type,
+        bytes=artifact.bytes,
+        created_at=iso(artifact.created_at_ns),
+        stream_uri=artifact.stream_uri,
+        parents=artifact.parents,
+        tags=artifact.tags,
+        metadata=artifact.metadata,
+        content_path=store.path(Content(artifact.content_hash)),
+    )

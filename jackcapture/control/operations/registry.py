@@ -1,0 +1,122 @@
+"""The registry: name, function and checked arguments of every operation."""
+
+import dataclasses
+import functools
+import inspect
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pydantic
+
+from jackcapture.catalog import Catalog
+from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.streams import Streams
+from jackcapture.errors import InvalidValueError, NotFoundError
+from jackcapture.protocol.messages import EngineState
+from jackcapture.settings import Settings
+from jackcapture.store import Store
+
+Progress = Callable[[int, int, str], None]
+"""Told how much is done, of how much (0: unknown), and of what; any thread."""
+
+
+class Services(Protocol):
+    """What operations work with."""
+
+    settings: Settings
+    store: Store
+    catalog: Catalog
+    supply: ChunkSupply
+    streams: Streams
+    link: EngineLink
+    started_at_ns: int
+
+    async def engine_state(self) -> EngineState:
+        """Ask the engine for its state, streams included; raises `UnreachableError`."""
+
+    def end_soon(self) -> None:
+        """End control in order, after the reply is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One call: the services, and where to tell how far it has come."""
+
+    services: Services
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation as doors see it."""
+
+    name: str
+    function: Callable[..., Awaitable[Any]]
+    arguments: type[pydantic.BaseModel]
+    help: str
+
+
+OPERATIONS: dict[str, Operation] = {}
+
+
+def operation(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Register a function as the operation of its name."""
+    name = function.__name__
+    _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
+    fields: dict[str, Any] = {
+        parameter.name: (
+            parameter.annotation,
+            ... if parameter.default is inspect.Parameter.empty else parameter.default,
+        )
+        for parameter in parameters
+    }
+    config = pydantic.ConfigDict(extra="forbid", strict=True)
+    arguments = pydantic.create_model(f"{name}_arguments", __config__=config, **fields)
+    OPERATIONS[name] = Operation(name, function, arguments, inspect.getdoc(function) or "")
+    return function
+
+
+async def call(context: Context, name: str, arguments: str) -> str:
+    """Do the operation `name` with a JSON object of arguments and give its result as JSON.
+
+    Raises the errors of jackcapture.errors; `NotFoundError` for an unknown name, `InvalidValueError` for arguments
+    that do not fit.
+    """
+    found = OPERATIONS.get(name)
+    if found is None:
+        raise NotFoundError(f"no operation {name!r}; there are {', '.join(sorted(OPERATIONS))}", name=name)
+    try:
+        checked = found.arguments.model_validate_json(arguments or "{}")
+    except pydantic.ValidationError as error:
+        raise InvalidValueError(f"{name}: {_explain(error)}", operation=name) from None
+    values = {field: getattr(checked, field) for field in found.arguments.model_fields}
+    result = await found.function(context, **values)
+    return json.dumps(as_json(result))
+
+
+def as_json(value: Any) -> Any:
+    """Turn a result into JSON values; `from_` becomes `from`, which Python does not allow as a name."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {there: as_json(getattr(value, here)) for here, there in _names(type(value))}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_json(item) for key, item in value.items()}
+    return value
+
+
+@functools.cache
+def _names(kind: type) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name, field.name.rstrip("_")) for field in dataclasses.fields(kind))
+
+
+def _explain(error: pydantic.ValidationError) -> str:
+    reasons = []
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "arguments"
+        given = "" if problem["type"] in ("missing", "json_invalid") else f" (given: {str(problem['input'])[:80]!r})"
+        reasons.append(f"{where}: {problem['msg']}{given}")
+    return "; ".join(reasons)

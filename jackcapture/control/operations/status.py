@@ -1,0 +1,83 @@
+"""Operations that tell how things are, and the one that ends them."""
+
+import asyncio
+import contextlib
+import os
+
+from jackcapture._version import VERSION
+from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.operations.streams import describe_streams
+from jackcapture.errors import UnreachableError
+from jackcapture.model.results import (
+    DoneResult,
+    JackResult,
+    PortResult,
+    ProcessResult,
+    StatusResult,
+    StoreResult,
+)
+from jackcapture.model.times import iso
+from jackcapture.protocol.messages import EngineState, PortList, PortsRequest
+
+
+@operation
+async def status(context: Context) -> StatusResult:
+    """Give the state of JACK, engine, control, streams and store."""
+    services = context.services
+    engine: EngineState | None = None
+    with contextlib.suppress(UnreachableError):
+        engine = await services.engine_state()
+    return StatusResult(
+        jack=_jack(context, engine),
+        engine=None if engine is None else ProcessResult(engine.pid, iso(engine.since_ns), engine.version),
+        control=ProcessResult(os.getpid(), iso(services.started_at_ns), VERSION),
+        streams=await describe_streams(context),
+        sessions=(),
+        store=await store_status(context),
+        warnings=() if engine is None else engine.warnings,
+    )
+
+
+@operation
+async def store_status(context: Context) -> StoreResult:
+    """Give where the store is, what it holds, and how long its space lasts at the present rate."""
+    services = context.services
+    rate = sum(stream.definition.audio.byte_rate for stream in services.streams.all() if stream.is_recording)
+    stored, free = await asyncio.to_thread(lambda: (services.catalog.stored_bytes(), services.store.free_bytes()))
+    return StoreResult(
+        root=services.store.root,
+        uuid=services.store.uuid,
+        bytes=stored,
+        free_bytes=free,
+        seconds_left=round(free / rate, 1) if rate else None,
+    )
+
+
+@operation
+async def ports(context: Context, pattern: str = "") -> tuple[PortResult, ...]:
+    """List the ports of the JACK graph whose name matches a regular expression (empty: all)."""
+    found = await context.services.link.request(PortsRequest(pattern), PortList)
+    return tuple(
+        PortResult(
+            name=port.name,
+            type=port.type.value,
+            direction="output" if port.is_output else "input",
+            physical=port.is_physical,
+            connections=port.connections,
+            aliases=port.aliases,
+        )
+        for port in found.ports
+    )
+
+
+@operation
+async def shutdown(context: Context) -> DoneResult:
+    """Stop all recordings, seal them, and end engine and control."""
+    context.services.end_soon()
+    return DoneResult()
+
+
+def _jack(context: Context, engine: EngineState | None) -> JackResult:
+    if engine is None or not engine.connected:
+        return JackResult(context.services.settings.server, running=False, sample_rate=None, period=None, xruns=0)
+    return JackResult(engine.server, True, engine.sample_rate, engine.period, engine.xruns)

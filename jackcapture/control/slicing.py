@@ -1,0 +1,161 @@
+"""Cuts a range of a stream into an artifact; the samples are moved by the kernel. Everything here blocks."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jackcapture.catalog import Catalog
+from jackcapture.catalog.catalog import new_artifact_id
+from jackcapture.clock.wall import WallClock, wall_clock_at
+from jackcapture.control.copying import copy_range
+from jackcapture.control.excerpts import Excerpt, collect, open_piece
+from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.errors import InvalidValueError, StorageError, StorageFullError
+from jackcapture.formats.wav import wav_header, wav_padding
+from jackcapture.model.addresses import Staging
+from jackcapture.model.artifacts import Artifact
+from jackcapture.model.results import GapResult, SliceResult, WallClockRange
+from jackcapture.model.times import iso
+from jackcapture.protocol.messages import StreamState
+from jackcapture.store import Sealed, Store
+
+MIME_TYPES = {"wav": "audio/vnd.wave", "raw": "application/octet-stream"}
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRequest:
+    """What to cut: `[from_sample, to_sample)` of a stream, `state` being the engine's, just drained.
+
+    `asked` is the range as the user wrote it.
+    """
+
+    stream: ManagedStream
+    state: StreamState | None
+    from_sample: int
+    to_sample: int
+    output_format: str
+    asked: str
+
+
+def check_output_format(output_format: str) -> None:
+    """Raise `InvalidValueError` for a format that cannot be written."""
+    if output_format not in MIME_TYPES:
+        raise InvalidValueError(
+            f"{output_format!r} is not a format of a slice: this version writes {' and '.join(MIME_TYPES)}",
+            output_format=output_format,
+        )
+
+
+def cut(
+    store: Store, catalog: Catalog, request: SliceRequest, progress: Progress, *, clipped: bool, path: str | None
+) -> tuple[SliceResult, Artifact]:
+    """Cut a slice, put it into the store and enter it as an artifact; nothing is left of one that fails."""
+    check_output_format(request.output_format)
+    excerpt = collect(catalog, request.stream, request.state, request.from_sample, request.to_sample)
+    sealed = _write(store, catalog, excerpt, request.output_format, progress)
+    wall_clock = _wall_clock(catalog, excerpt)
+    result = SliceResult(
+        artifact_id=new_artifact_id("slice"),
+        content_hash=sealed.content.hash,
+        mime_type=MIME_TYPES[request.output_format],
+        bytes=sealed.bytes,
+        stream_uri=request.stream.uri,
+        sample_range=(request.from_sample, request.to_sample),
+        sample_rate=excerpt.definition.audio.sample_rate,
+        channels=excerpt.definition.audio.channels,
+        source_chunks=tuple(
+            piece.address.id if isinstance(piece.address, Staging) else piece.address.hash for piece in excerpt.pieces
+        ),
+        takes=excerpt.takes,
+        gaps=tuple(GapResult(gap.position, gap.frames, gap.cause.value) for gap in excerpt.gaps),
+        wall_clock=wall_clock,
+        clipped=clipped,
+        path=path,
+    )
+    artifact = Artifact(
+        id=result.artifact_id,
+        kind="slice",
+        content_hash=result.content_hash,
+        mime_type=result.mime_type,
+        bytes=result.bytes,
+        created_at_ns=time.time_ns(),
+        stream_uri=result.stream_uri,
+        parents=(request.stream.record.definition_artifact,),
+        metadata={
+            "asked": request.asked,
+            "sample_range": list(result.sample_range),
+            "sample_rate": result.sample_rate,
+            "channels": result.channels,
+            "takes": list(result.takes),
+            "source_chunks": list(result.source_chunks),
+            "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
+            "wall_clock": None
+            if wall_clock is None
+            else {"from": wall_clock.from_, "to": wall_clock.to, "error_ms": wall_clock.error_ms},
+        },
+    )
+    catalog.add_artifact(artifact)
+    return result, artifact
+
+
+def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str, progress: Progress) -> Sealed:
+    """Write header and samples into staging and seal it."""
+    audio = excerpt.definition.audio
+    head = wav_header(audio, excerpt.frames) if output_format == "wav" else b""
+    tail = wav_padding(audio, excerpt.frames) if output_format == "wav" else b""
+    samples = excerpt.frames * audio.frame_bytes
+    total = len(head) + samples + len(tail)
+    staging = store.create_staging(total)
+    done = 0
+
+    def moved(step: int) -> None:
+        nonlocal done
+        done += step
+        progress(done, samples, "bytes")
+
+    path = store.path(staging)
+    try:
+        target = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.pwrite(target, head, 0)
+            position = len(head)
+            for piece in excerpt.pieces:
+                source = open_piece(store, catalog, excerpt, piece)
+                try:
+                    copy_range(source, piece.offset, target, position, piece.length, moved)
+                finally:
+                    os.close(source)
+                position += piece.length
+            os.pwrite(target, tail, position)
+        finally:
+            os.close(target)
+        return store.seal(staging, total)
+    except OSError as error:
+        store.discard(staging)
+        kind = StorageFullError if isinstance(error, OSError) and error.errno == 28 else StorageError
+        raise kind(f"the slice cannot be written to {path}: {error.strerror}", path=path) from error
+    except BaseException:
+        store.discard(staging)
+        raise
+
+
+def _wall_clock(catalog: Catalog, excerpt: Excerpt) -> WallClockRange | None:
+    first = _moment(catalog, excerpt, excerpt.takes[0], excerpt.from_sample)
+    last = _moment(catalog, excerpt, excerpt.takes[-1], excerpt.to_sample)
+    if first is None or last is None:
+        return None
+    error_ms = max(first.error_ns, last.error_ns) / 1_000_000
+    return WallClockRange(iso(first.ns), iso(last.ns), round(error_ms, 3))
+
+
+def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int) -> WallClock | None:
+    snapshots = {
+        at.sample_position: at for at in catalog.clocks(excerpt.definition.uri, take_number, position, position + 1)
+    }
+    if take_number == excerpt.takes[-1]:
+        snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks}
+    ordered = [snapshots[at] for at in sorted(snapshots)]
+    return wall_clock_at(ordered, position, excerpt.definition.audio.sample_rate)

@@ -1,0 +1,458 @@
+"""The life cycle of streams: create, start, stop, and keeping what control knows equal to what the engine does."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any
+
+from jackcapture.catalog import Catalog, SealedChunk
+from jackcapture.control.chunk_supply import MIN_SPARES, ChunkSupply
+from jackcapture.control.documents import enter_definition, enter_manifest
+from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.managed_stream import LiveTake, ManagedStream
+from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, StorageError, UnreachableError
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.takes import RUNNING, Take
+from jackcapture.model.uris import StreamUri, parse_stream_uri
+from jackcapture.protocol import messages
+from jackcapture.protocol.messages import AT_ONCE, StreamChunkFull, StreamState
+from jackcapture.store import Store
+
+log = logging.getLogger(__name__)
+
+STOP_LEAD_SECONDS = 0.05
+"""How far ahead the common last frame of several streams lies, so that each is told in time."""
+
+
+class Streams:
+    """All streams of the store; methods on the asyncio loop."""
+
+    def __init__(self, store: Store, catalog: Catalog, supply: ChunkSupply, link: EngineLink) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._supply = supply
+        self._link = link
+        self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
+        self._sealing: dict[str, asyncio.Task[SealedChunk]] = {}  # by path
+        self._background: set[asyncio.Task[None]] = set()
+        self.wants_state = asyncio.Event()
+        """Set when something happened that the engine's state would explain."""
+
+    # --- what there is ---
+
+    def get(self, uri: str) -> ManagedStream:
+        """Give a stream; raises `InvalidValueError` or `NotFoundError`."""
+        parsed = parse_stream_uri(uri)
+        stream = self._streams.get(parsed)
+        if stream is None:
+            self._catalog.stream(parsed)  # raises, naming those there are
+            raise InvalidValueError(f"{uri} is in the catalog, but was not loaded")
+        return stream
+
+    def all(self) -> list[ManagedStream]:
+        """Give all streams, by URI."""
+        return [self._streams[uri] for uri in sorted(self._streams)]
+
+    async def drained(self, uris: Iterable[str]) -> dict[str, StreamState]:
+        """Have the engine move all that JACK has delivered into chunks, and give its exact state of these streams.
+
+        Streams that do not record, and all while the engine does not answer, are left out.
+        """
+        recording = tuple(uri for uri in uris if self.get(uri).is_recording)
+        if not recording:
+            return {}
+        state = await self._link.request(messages.StateRequest(drain=True, uris=recording), messages.EngineState)
+        for stream_state in state.streams:
+            self._note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
+        return {stream_state.uri: stream_state for stream_state in state.streams}
+
+    # --- create, start, stop ---
+
+    async def create(self, definition: StreamDefinition) -> ManagedStream:
+        """Define a stream and, if JACK runs, put its ports into the graph."""
+        record = await asyncio.to_thread(enter_definition, self._store, self._catalog, definition)
+        stream = ManagedStream(record)
+        self._streams[definition.uri] = stream
+        with contextlib.suppress(UnreachableError):  # it is attached when there is a server
+            await self._attach(stream)
+        return stream
+
+    async def start(self, uris: Iterable[str]) -> list[ManagedStream]:
+        """Begin a take in each stream, all on the same JACK frame; nothing is started if one cannot be."""
+        streams = self._named(uris)
+        async with _locked(streams):
+            for stream in streams:
+                if stream.take is not None:
+                    raise ConflictError(f"{stream.uri} is recording already; stop it first", uri=stream.uri)
+            for stream in streams:
+                stream.engine_state = await self._attach(stream)
+            first_chunks = await self._first_chunks(streams)
+            state = await self._link.request(
+                messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
+            )
+            try:
+                for stream in streams:
+                    await self._begin(stream, state, first_chunks.pop(stream.uri))
+            except JackCaptureError:
+                await self._undo_start(streams, first_chunks)
+                raise
+        for stream in streams:
+            self._spawn(self._top_up(stream))
+        return streams
+
+    async def stop(self, uris: Iterable[str]) -> list[ManagedStream]:
+        """End the takes of the streams, all on one JACK frame; returns when all is sealed."""
+        streams = self._named(uris)
+        async with _locked(streams):
+            for stream in streams:
+                if not stream.is_recording:
+                    raise ConflictError(f"{stream.uri} is not recording", uri=stream.uri)
+            stop_frame = AT_ONCE
+            if len(streams) > 1:
+                state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
+                stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
+            await asyncio.gather(*(self._stop(stream, stop_frame) for stream in streams))
+        return streams
+
+    async def stop_all(self) -> None:
+        """End every take, for the end of control."""
+        recording = [stream.uri for stream in self.all() if stream.is_recording]
+        if recording:
+            await self.stop(recording)
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.gather(*self._background, *self._sealing.values(), return_exceptions=True)
+
+    def _named(self, uris: Iterable[str]) -> list[ManagedStream]:
+        streams = [self.get(uri) for uri in dict.fromkeys(uris)]
+        if not streams:
+            raise InvalidValueError("no stream is named; give at least one stream://<device>/<name>")
+        return streams
+
+    async def _attach(self, stream: ManagedStream) -> StreamState:
+        state = await self._link.request(messages.StreamAttach(stream.definition), StreamState)
+        stream.engine_state = state
+        return state
+
+    async def _first_chunks(self, streams: list[ManagedStream]) -> dict[StreamUri, list[str]]:
+        made: dict[StreamUri, list[str]] = {stream.uri: [] for stream in streams}
+        try:
+            for stream in streams:
+                for _ in range(1 + MIN_SPARES):
+                    made[stream.uri].append(await self._supply.make(stream.definition))
+        except JackCaptureError:
+            await self._discard_all(path for paths in made.values() for path in paths)
+            raise
+        return made
+
+    async def _begin(self, stream: ManagedStream, engine: messages.EngineState, chunks: list[str]) -> None:
+        last = await asyncio.to_thread(self._catalog.last_take, stream.uri)
+        number, first_sample = (1, 0) if last is None else (last.take.number + 1, last.end_sample)
+        take = Take(stream.uri, number, engine.frame, first_sample, None, engine.wall_clock_ns, None)
+        await asyncio.to_thread(self._catalog.begin_take, take)
+        stream.error = ""
+        stream.take = LiveTake(
+            number,
+            engine.frame,
+            first_sample,
+            engine.engine_id,
+            given=chunks,
+            next_sample=first_sample,
+            head_sample=first_sample,
+            head_wall_clock_ns=engine.wall_clock_ns,
+        )
+        start = messages.StreamStart(
+            stream.uri, stream.definition, chunks[0], engine.frame, take_number=number, first_sample=first_sample
+        )
+        stream.engine_state = await self._link.request(start, StreamState)
+        for spare in chunks[1:]:
+            await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
+
+    async def _undo_start(self, streams: list[ManagedStream], unused: dict[StreamUri, list[str]]) -> None:
+        """Take back a start that failed for one of its streams; what was recorded meanwhile is kept."""
+        for stream in streams:
+            if stream.take is None:
+                continue
+            try:
+                await self._stop(stream, AT_ONCE)
+            except JackCaptureError as error:
+                stream.take.ended_samples = 0
+                await self._finish(stream)
+                log.warning("%s did not start: %s", stream.uri, error)
+        await self._discard_all(path for paths in unused.values() for path in paths)
+
+    async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:
+        state = await self._link.request(messages.StreamStop(stream.uri, stop_frame), StreamState)
+        self._note_state(stream, state)
+        self._note_end(stream, state)
+        await self._finish(stream)
+
+    async def _finish(self, stream: ManagedStream) -> None:
+        """Seal what is left of an ended take and enter its end; if that fails it is tried again later."""
+        take = stream.take
+        assert take is not None
+        assert take.ended_samples is not None
+        while take.pending:
+            await asyncio.gather(*(self._seal(stream, full) for full in list(take.pending.values())))
+        await asyncio.to_thread(
+            self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
+        )
+        await self._discard_all(take.given)
+        stream.error = take.error
+        stream.take = None
+        await asyncio.to_thread(enter_manifest, self._store, self._catalog, stream.record)
+
+    # --- what the engine says ---
+
+    def on_event(self, event: messages.Event) -> None:
+        """Take note of an event of the engine."""
+        match event:
+            case messages.StreamChunkFull():
+                stream = self._streams.get(StreamUri(event.stream_uri))
+                if stream is not None:
+                    self._note_full(stream, event)
+            case messages.StreamHeadPosition():
+                stream = self._streams.get(StreamUri(event.stream_uri))
+                if stream is not None and stream.take is not None:
+                    stream.take.head_sample = max(stream.take.head_sample, event.sample_position)
+                    stream.take.head_wall_clock_ns = event.wall_clock_ns
+            case messages.StreamError():
+                log.error("%s: %s", event.stream_uri, event.error)
+                self.wants_state.set()
+            case messages.StreamGap():
+                gap = event.gap
+                log.warning("%s: lost %d frames at %d (%s)", event.stream_uri, gap.frames, gap.position, gap.cause)
+            case messages.JackState():
+                log.info("JACK server %s %s", event.server, "connected" if event.connected else "lost")
+                self.wants_state.set()
+
+    def refresh(self, engine: messages.EngineState, asked_at: float) -> None:
+        """Take note of the engine's state, asked for at `asked_at` on time.monotonic."""
+        for state in engine.streams:
+            stream = self._streams.get(StreamUri(state.uri))
+            if stream is not None and not stream.lock.locked() and stream.changed_at < asked_at:
+                self._note_state(stream, state)
+
+    async def reconcile(self, engine: messages.EngineState, asked_at: float) -> None:
+        """Make up for what was missed: unsealed chunks, ended takes, streams that are not attached, spares.
+
+        The state was asked for at `asked_at` on time.monotonic: it says nothing of a stream that was started or stopped
+        since.
+        """
+        states = {state.uri: state for state in engine.streams}
+        for stream in self.all():
+            if stream.lock.locked():  # it is being started or stopped, which looks after it
+                continue
+            async with stream.lock:
+                if stream.changed_at >= asked_at:
+                    continue
+                try:
+                    await self._reconcile(stream, engine, states.get(stream.uri))
+                except JackCaptureError as error:
+                    log.warning("%s: %s", stream.uri, error)
+
+    async def _reconcile(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
+        stream.engine_state = state
+        if stream.take is None:
+            await self._adopt(stream, engine, state)
+        take = stream.take
+        if take is not None:
+            gone = state is None or take.engine_id != engine.engine_id or state.take_number != take.number
+            if take.ended_samples is None and gone:
+                self._note_engine_died(stream)
+            elif state is not None:
+                self._note_state(stream, state)
+                if take.ended_samples is None and state.status not in RUNNING:
+                    self._note_end(stream, state)
+            for full in list(take.pending.values()):
+                self._spawn(self._seal_quietly(stream, full))
+            if take.ended_samples is not None:
+                await self._finish(stream)
+            else:
+                self._spawn(self._top_up(stream))
+        if state is None and engine.connected and stream.take is None:
+            await self._attach_quietly(stream, engine)
+
+    async def _adopt(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
+        """Take up a take that an earlier control began: from the engine, or, if that is gone too, from the catalog."""
+        last = await asyncio.to_thread(self._catalog.last_take, stream.uri)
+        unfinished = last is not None and last.take.samples is None
+        if state is not None and state.take_number and (unfinished or state.status in RUNNING or state.chunks_done):
+            begun = Take(
+                stream.uri, state.take_number, state.start_frame, state.first_sample, None, engine.wall_clock_ns, None
+            )
+            await asyncio.to_thread(self._catalog.begin_take, begun)
+            stream.take = LiveTake(
+                state.take_number,
+                state.start_frame,
+                state.first_sample,
+                engine.engine_id,
+                given=[path for path in (state.chunk.path, *state.spares) if path],
+                next_index=state.chunk.index,
+                next_sample=state.chunk.first_sample,
+            )
+        elif last is not None and unfinished:
+            stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
+            stream.take.ended_samples = last.sealed_samples
+            stream.take.ended_at_ns = time.time_ns()
+            stream.take.error = "engine and control ended without notice; the take ends with its last sealed chunk"
+
+    async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
+        """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
+        if stream.definition.audio.sample_rate != engine.sample_rate:
+            return  # a start says so; JACK may come back at the right rate
+        try:
+            await self._attach(stream)
+        except JackCaptureError as error:
+            if stream.error != error.message:
+                log.warning("%s", error)
+            stream.error = error.message
+
+    def _note_state(self, stream: ManagedStream, state: StreamState) -> None:
+        stream.engine_state = state
+        for full in state.chunks_done:
+            self._note_full(stream, full)
+        take = stream.take
+        if take is not None and state.take_number == take.number:
+            take.head_sample = max(take.head_sample, state.head_sample)
+
+    def _note_full(self, stream: ManagedStream, full: StreamChunkFull) -> None:
+        """Begin to seal a full chunk, unless that is under way."""
+        take = stream.take
+        if take is None or full.take_number != take.number:
+            if full.path not in self._sealing:
+                self._spawn(self._seal_quietly(stream, full))
+            return
+        if full.path in take.given:
+            take.given.remove(full.path)
+        if full.chunk_index >= take.next_index:
+            take.next_index = full.chunk_index + 1
+            take.next_sample = full.first_sample + full.samples_written
+        if full.path not in self._sealing:
+            take.pending[full.chunk_index] = full
+            self._spawn(self._seal_quietly(stream, full))
+        if take.ended_samples is None:
+            self._spawn(self._top_up(stream))
+
+    def _note_end(self, stream: ManagedStream, state: StreamState) -> None:
+        """Note that the engine has ended the take."""
+        take = stream.take
+        assert take is not None
+        take.ended_samples = state.head_sample - state.first_sample
+        take.ended_at_ns = state.chunks_done[-1].wall_clock_ns if state.chunks_done else time.time_ns()
+        take.error = take.error or state.error
+
+    def _note_engine_died(self, stream: ManagedStream) -> None:
+        """End the take of an engine that is no more, with what it is known to have written into its chunks."""
+        take = stream.take
+        assert take is not None
+        audio = stream.definition.audio
+        while take.next_sample < take.head_sample and take.given:
+            samples = min(take.head_sample - take.next_sample, stream.definition.chunk_frames)
+            full = StreamChunkFull(
+                stream_uri=stream.uri,
+                path=take.given.pop(0),
+                bytes_written=samples * audio.frame_bytes,
+                samples_written=samples,
+                wall_clock_ns=take.head_wall_clock_ns,
+                take_number=take.number,
+                chunk_index=take.next_index,
+                first_sample=take.next_sample,
+            )
+            take.pending[full.chunk_index] = full
+            take.next_index += 1
+            take.next_sample += samples
+        take.ended_samples = take.next_sample - take.first_sample
+        take.ended_at_ns = take.head_wall_clock_ns
+        take.error = "the engine died; the take ends with the last position that it told"
+        log.error("%s: %s", stream.uri, take.error)
+
+    # --- chunks ---
+
+    async def _seal(self, stream: ManagedStream, full: StreamChunkFull) -> SealedChunk:
+        """Seal a chunk once, whoever asks; then let the engine forget it."""
+        task = self._sealing.get(full.path)
+        if task is None:
+            task = asyncio.create_task(self._supply.seal(full))
+            self._sealing[full.path] = task
+            task.add_done_callback(lambda _: self._sealing.pop(full.path, None))
+        sealed = await asyncio.shield(task)
+        take = stream.take
+        if take is not None and full.take_number == take.number:
+            take.pending.pop(full.chunk_index, None)
+        with contextlib.suppress(UnreachableError):  # it asks again in its next state
+            await self._link.request(messages.ChunkRelease(stream.uri, full.path), messages.Done)
+        return sealed
+
+    async def _seal_quietly(self, stream: ManagedStream, full: StreamChunkFull) -> None:
+        """Seal in the background; a failure is tried again at the next state."""
+        try:
+            await self._seal(stream, full)
+        except JackCaptureError as error:
+            log.error("%s: chunk %d is not sealed: %s", stream.uri, full.chunk_index, error)
+
+    async def _top_up(self, stream: ManagedStream) -> None:
+        """Give the engine spares until it has enough; on a full disk end the take before it is out of chunks."""
+        if stream.is_topping_up:
+            return
+        stream.is_topping_up = True
+        wanted = 1 + self._supply.spares_wanted(stream.definition)
+        try:
+            while (take := stream.take) is not None and take.ended_samples is None and len(take.given) < wanted:
+                path = await self._supply.make(stream.definition)
+                if stream.take is not take or take.ended_samples is not None:
+                    await self._supply.discard(path)
+                    return
+                take.given.append(path)
+                try:
+                    await self._link.request(messages.StreamSwitchChunk(stream.uri, path), messages.Done)
+                except ConflictError:  # the take has just ended
+                    return
+        except StorageError as error:
+            self._storage_failed(stream, error)
+        except JackCaptureError as error:
+            log.warning("%s: no spare chunk given: %s", stream.uri, error)
+        finally:
+            stream.is_topping_up = False
+
+    def _storage_failed(self, stream: ManagedStream, error: StorageError) -> None:
+        take = stream.take
+        if take is None or take.ended_samples is not None:
+            return
+        log.error("%s", error)
+        if len(take.given) <= 1:  # only the chunk in progress is left
+            take.error = error.message
+            self._spawn(self._stop_for_lack_of_space(stream))
+
+    async def _stop_for_lack_of_space(self, stream: ManagedStream) -> None:
+        async with _locked([stream]):
+            if not stream.is_recording:
+                return
+            try:
+                await self._stop(stream, AT_ONCE)
+            except JackCaptureError as error:
+                log.error("%s: %s", stream.uri, error)
+
+    async def _discard_all(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            await self._supply.discard(path)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+@contextlib.asynccontextmanager
+async def _locked(streams: list[ManagedStream]) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        for stream in sorted(
+            streams, key=lambda stream: stream.uri
+        ):  # one order, so that two calls cannot wait in a ring
+            await stack.enter_async_context(stream.lock)
+        yield

@@ -1,0 +1,9 @@
+"""File formats as pure functions between typed values and bytes; no I/O.
+
+- WAV: the RIFF/WAVE file, a row of parts that begin with a name and a length.
+- RIFF chunk: such a part. The format says just "chunk", which here is the unit of storage.
+- RF64: a WAV file of more than 4 GiB: its 32-bit sizes say 0xFFFFFFFF, and the RIFF chunk `ds64` holds the
+  real ones.
+- header: all bytes of a file before the first sample; what follows is the samples as they lie in the store.
+- padding: the byte after an odd number of sample bytes that keeps the next RIFF chunk on an even offset.
+"""

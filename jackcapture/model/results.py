@@ -1,0 +1,192 @@
+"""What operations give back; the field names are those that every door shows."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class GapResult:
+    """Frames that were lost, from sample position `position` of the stream."""
+
+    position: int
+    frames: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class WallClockRange:
+    """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off."""
+
+    from_: str
+    to: str
+    error_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class SliceResult:
+    """A range `[from, to)` of a stream, cut into an artifact.
+
+    `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
+    that less was there than was asked for (grab only).
+    """
+
+    artifact_id: str
+    content_hash: str
+    mime_type: str
+    bytes: int
+    stream_uri: str
+    sample_range: tuple[int, int]
+    sample_rate: int
+    channels: int
+    source_chunks: tuple[str, ...]
+    takes: tuple[int, ...]
+    gaps: tuple[GapResult, ...]
+    wall_clock: WallClockRange | None
+    virtual: bool = False
+    clipped: bool = False
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TakeResult:
+    """One take of a stream; `samples` is None while it runs."""
+
+    number: int
+    first_sample: int
+    samples: int | None
+    start_frame: int
+    started_at: str
+    ended_at: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkCounts:
+    """Chunks in the store and chunks still in staging (full or being written)."""
+
+    sealed: int
+    staging: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortResult:
+    """A port of the JACK graph."""
+
+    name: str
+    type: str
+    direction: str
+    physical: bool
+    connections: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionResult:
+    """A port of a stream and what is connected to it."""
+
+    port: str
+    connections: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """A stream's definition and state. Positions in frames, `head_bytes` of the newest take, `ring_fill` 0 to 1.
+
+    `takes` and `gaps` are the newest 100, oldest first; `gap_count` and `lost_frames` are over all takes.
+    """
+
+    uri: str
+    status: str
+    error: str | None
+    format: dict[str, Any]
+    device_identity: str
+    chunk_size_bytes: int
+    sources: tuple[str, ...]
+    head_sample: int
+    head_bytes: int
+    head_wall_clock: str | None
+    takes: tuple[TakeResult, ...]
+    chunks: ChunkCounts
+    gaps: tuple[GapResult, ...]
+    gap_count: int
+    lost_frames: int
+    xruns: int
+    ring_fill: float
+    connections: tuple[ConnectionResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """One of our processes."""
+
+    pid: int
+    since: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class JackResult:
+    """The JACK server; `sample_rate` in Hz and `period` in frames are None while it does not run."""
+
+    server: str
+    running: bool
+    sample_rate: int | None
+    period: int | None
+    xruns: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreResult:
+    """The store: bytes kept, bytes free, and how long they last at the rate of the streams that record."""
+
+    root: str
+    uuid: str
+    bytes: int
+    free_bytes: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """Everything at a glance."""
+
+    jack: JackResult
+    engine: ProcessResult | None
+    control: ProcessResult
+    streams: tuple[StreamResult, ...]
+    sessions: tuple[Any, ...]
+    store: StoreResult
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactResult:
+    """A catalog entry for content, and where the content lies."""
+
+    id: str
+    kind: str
+    content_hash: str
+    mime_type: str
+    bytes: int
+    created_at: str
+    stream_uri: str | None
+    parents: tuple[str, ...]
+    tags: tuple[str, ...]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    content_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedResult:
+    """A file that was written outside the store."""
+
+    artifact_id: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class DoneResult:
+    """Nothing to tell but that it was done."""
+
+    done: bool = True

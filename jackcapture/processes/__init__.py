@@ -1,0 +1,1 @@
+"""Starting, watching and ending processes: the engine, control, and a private JACK server."""

@@ -1,0 +1,132 @@
+"""Where things are and how they are tuned: defaults, then the TOML file, then the environment, then the command line."""
+
+import dataclasses
+import difflib
+import hashlib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jackcapture.errors import InvalidValueError, NotFoundError
+
+ENVIRONMENT = {
+    "root": "JACKCAPTURE_ROOT",
+    "runtime": "JACKCAPTURE_RUNTIME",
+    "server": "JACK_DEFAULT_SERVER",
+    "config": "JACKCAPTURE_CONFIG",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that can be set. Directories are absolute; sizes in bytes, times in seconds."""
+
+    root: str
+    runtime: str
+    server: str = "default"
+    client_name: str = "jackcapture"
+    ring_seconds: float = 10.0
+    ring_directory: str = ""  # empty: one of its own in /dev/shm
+    spare_seconds: float = 2.0  # how long the spare chunks of a stream last
+    disk_reserve_bytes: int = 64 << 20  # left free for the catalog and for what is recorded already
+    seal_threads: int = 4
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("ring_seconds", 1.0, 600.0),
+            ("spare_seconds", 0.5, 600.0),
+            ("disk_reserve_bytes", 0, 1 << 50),
+            ("seal_threads", 1, 64),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InvalidValueError(f"{name} = {value}: it must be {low} to {high}", setting=name)
+        for name in ("server", "client_name"):
+            value = getattr(self, name)
+            if not 1 <= len(value) <= 63 or "/" in value or ":" in value or "\0" in value:
+                raise InvalidValueError(
+                    f"{name} = {value!r}: it must have 1 to 63 characters, without '/' and ':'", setting=name
+                )
+
+    @property
+    def rings(self) -> str:
+        """The directory of the rings: in shared memory, one per runtime directory, so that a new engine finds them."""
+        if self.ring_directory:
+            return self.ring_directory
+        digest = hashlib.sha256(os.fsencode(self.runtime)).hexdigest()[:16]
+        return f"/dev/shm/jackcapture-{os.getuid()}-{digest}"  # noqa: S108 - made with mode 0700 and checked
+
+
+def load_settings(
+    overrides: Mapping[str, Any], environment: Mapping[str, str] = os.environ, config: str | None = None
+) -> Settings:
+    """Put the settings together; `overrides` that are None count as not given.
+
+    Raises `InvalidValueError` for an unknown key or a value of the wrong type, `NotFoundError` for a file that was
+    named and is not there.
+    """
+    values: dict[str, Any] = {}
+    named = config or environment.get(ENVIRONMENT["config"])
+    path = named or os.path.join(_config_directory(environment), "config.toml")
+    if named or os.path.exists(path):
+        values.update(_read(path))
+    for key in ("root", "runtime", "server"):
+        if environment.get(ENVIRONMENT[key]):
+            values[key] = environment[ENVIRONMENT[key]]
+    values.update({key: value for key, value in overrides.items() if value is not None})
+    values.setdefault("root", _default_root(environment))
+    values.setdefault("runtime", _default_runtime(environment))
+    for key in ("root", "runtime", "ring_directory"):
+        if values.get(key):
+            values[key] = os.path.realpath(os.path.expanduser(values[key]))
+    return Settings(**values)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        raise NotFoundError(f"configuration file {path} does not exist", path=path) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidValueError(f"configuration file {path}: {error}", path=path) from error
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    for key, value in document.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(fields)}"
+            raise InvalidValueError(f"configuration file {path}: unknown key {key!r}{hint}", path=path, key=key)
+        kind = fields[key].type
+        accepted = {str: (str,), float: (int, float), int: (int,)}[kind]  # type: ignore[index]
+        if not isinstance(value, accepted) or isinstance(value, bool):
+            raise InvalidValueError(
+                f"configuration file {path}: {key} = {value!r}: it must be of type {kind.__name__}",  # type: ignore[union-attr]
+                path=path,
+                key=key,
+            )
+    return document
+
+
+def _config_directory(environment: Mapping[str, str]) -> str:
+    import platformdirs  # noqa: PLC0415 - only this default needs it
+
+    return (
+        (environment.get("XDG_CONFIG_HOME", "")
+        and os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture"))
+        or platformdirs.user_config_dir("jackcapture", appauthor=False)
+    )
+
+
+def _default_root(environment: Mapping[str, str]) -> str:
+    import platformdirs  # noqa: PLC0415
+
+    del environment
+    return platformdirs.user_data_dir("jackcapture", appauthor=False)
+
+
+def _default_runtime(environment: Mapping[str, str]) -> str:
+    if environment.get("XDG_RUNTIME_DIR"):
+        return os.path.join(environment["XDG_RUNTIME_DIR"], "jackcapture")
+    return f"/tmp/jackcapture-{os.getuid()}"  # noqa: S108 - made with mode 0700 and checked
