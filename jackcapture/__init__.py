@@ -2,11 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from jackcapture._version import VERSION as __version__
+from jackcapture._version import VERSION
 from jackcapture.errors import JackCaptureError
 
 if TYPE_CHECKING:
     from jackcapture.client import Client
+
+__version__ = VERSION
 
 __all__ = ["Client", "JackCaptureError", "__version__"]
 

@@ -1,4 +1,4 @@
-"""Where things are and how they are tuned: defaults, then the TOML file, then the environment, then the command line."""
+"""Where things are and how they are tuned: defaults, then TOML file, then environment, then command line."""
 
 import dataclasses
 import difflib
@@ -113,10 +113,8 @@ def _config_directory(environment: Mapping[str, str]) -> str:
     import platformdirs  # noqa: PLC0415 - only this default needs it
 
     return (
-        (environment.get("XDG_CONFIG_HOME", "")
-        and os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture"))
-        or platformdirs.user_config_dir("jackcapture", appauthor=False)
-    )
+        environment.get("XDG_CONFIG_HOME", "") and os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture")
+    ) or platformdirs.user_config_dir("jackcapture", appauthor=False)
 
 
 def _default_root(environment: Mapping[str, str]) -> str:

@@ -124,7 +124,8 @@ class Catalog:
         with self._connections.write() as db:
             db.execute(
                 "INSERT INTO takes (stream_id, number, start_frame, first_sample, started_at_ns)"
-                " VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?) ON CONFLICT (stream_id, number) DO NOTHING",
+                " VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?)"
+                " ON CONFLICT (stream_id, number) DO NOTHING",
                 (take.uri, take.number, take.start_frame, take.first_sample, take.started_at_ns),
             )
 
@@ -158,7 +159,8 @@ class Catalog:
             _insert_observations(db, take_id, chunk.gaps, chunk.clocks)
             db.execute(
                 "UPDATE takes SET sealed_chunks = sealed_chunks + 1, sealed_samples = sealed_samples + ?,"
-                " sealed_bytes = sealed_bytes + ?, gap_count = gap_count + ?, lost_frames = lost_frames + ? WHERE id = ?",
+                " sealed_bytes = sealed_bytes + ?, gap_count = gap_count + ?, lost_frames = lost_frames + ?"
+                " WHERE id = ?",
                 (chunk.samples, chunk.bytes, len(chunk.gaps), sum(gap.frames for gap in chunk.gaps), take_id),
             )
         return True
@@ -307,7 +309,8 @@ class Catalog:
         """Give the bytes of all sealed chunks and artifacts; content that several share counts for each."""
         with self._connections.read() as db:
             row = db.execute(
-                "SELECT (SELECT ifnull(sum(sealed_bytes), 0) FROM takes) + (SELECT ifnull(sum(bytes), 0) FROM artifacts)"
+                "SELECT (SELECT ifnull(sum(sealed_bytes), 0) FROM takes)"
+                " + (SELECT ifnull(sum(bytes), 0) FROM artifacts)"
             ).fetchone()
         return int(row[0])
 

@@ -69,7 +69,7 @@ class _Span:
 
 
 def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Extent:
-    """Tell what exists of a stream; `state` is the engine's, just drained. Blocks. Raises `NotFoundError` if nothing."""
+    """Tell what exists of a stream; `state` is the engine's, just drained. Blocks. Raises `NotFoundError`."""
     takes = catalog.takes(stream.uri)
     if not takes:
         raise NotFoundError(f"{stream.uri} has recorded nothing yet", uri=stream.uri)

@@ -111,7 +111,7 @@ def raised_from(payload: messages.Error) -> JackCaptureError:
         details = {}
     error = from_code(payload.code, payload.message, {})
     # Not as keyword arguments: `details` may have any names.
-    error.details.update(details if isinstance(details, dict) else {})
+    error.details = {**(details if isinstance(details, dict) else {}), **error.details}
     return error
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from typing import Any
 
 import zmq
 
@@ -14,6 +15,9 @@ CONTROL = "control.sock"
 
 MAX_REQUEST_BYTES = 4 << 20
 """The longest message that a ROUTER takes from outside."""
+
+AnySocket = Any
+"""A socket of pyzmq, blocking or of zmq.asyncio: both take the same options, but share no generic type."""
 
 _MAX_PATH = 107  # of a Unix socket
 _HIGH_WATER_MARK = 100_000  # an event more is dropped; state requests make up for it
@@ -47,26 +51,26 @@ def socket_address(runtime: str, name: str) -> str:
     return f"ipc://{path}"
 
 
-def configure_router(socket: "zmq.Socket[bytes]") -> None:
+def configure_router(socket: AnySocket) -> None:
     """Set what every ROUTER of ours has: bounded requests, errors for peers that have gone, no wait at the end."""
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_REQUEST_BYTES)
     socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
     socket.setsockopt(zmq.LINGER, 500)
 
 
-def configure_publisher(socket: "zmq.Socket[bytes]") -> None:
+def configure_publisher(socket: AnySocket) -> None:
     """Set what every PUB of ours has."""
     socket.setsockopt(zmq.SNDHWM, _HIGH_WATER_MARK)
     socket.setsockopt(zmq.LINGER, 500)
 
 
-def configure_requester(socket: "zmq.Socket[bytes]") -> None:
+def configure_requester(socket: AnySocket) -> None:
     """Set what every DEALER of ours has."""
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.LINGER, 0)
 
 
-def configure_subscriber(socket: "zmq.Socket[bytes]") -> None:
+def configure_subscriber(socket: AnySocket) -> None:
     """Set what every SUB of ours has, all topics subscribed."""
     socket.setsockopt(zmq.RCVHWM, _HIGH_WATER_MARK)
     socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)

@@ -1,0 +1,39 @@
+"""Commands on artifacts."""
+
+from typing import Annotated
+
+import typer
+
+from jackcapture.cli import text
+from jackcapture.cli.session import absolute, call, show
+
+ArtifactId = Annotated[str, typer.Argument(help="The full id, as 'artifact list' shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    artifact = typer.Typer(help="What was cut and kept.", no_args_is_help=True)
+    artifact.command("list")(_list)
+    artifact.command("show")(_show)
+    artifact.command("save")(_save)
+    app.add_typer(artifact, name="artifact")
+
+
+def _list(
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: slice, definition, manifest.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
+    stream: Annotated[str | None, typer.Option(help="Only of this stream.")] = None,
+) -> None:
+    """Show artifacts, newest first."""
+    show(call("artifact_list", kind=kind, tag=tag, stream_uri=stream), text.artifacts)
+
+
+def _show(artifact_id: ArtifactId) -> None:
+    """Show one artifact."""
+    show(call("artifact_show", artifact_id=artifact_id), text.artifact)
+
+
+def _save(artifact_id: ArtifactId, file: Annotated[str, typer.Argument(help="A new file.")]) -> None:
+    """Write an artifact's content to a new file."""
+    result = call("artifact_save", artifact_id=artifact_id, path=absolute(file))
+    show(result, lambda saved: print(f"{saved['path']}: {text.amount(saved['bytes'])}"))

@@ -1,0 +1,99 @@
+"""Commands that run processes: up, down, demo."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from jackcapture.cli.session import call, options, say, show
+from jackcapture.client import Client
+from jackcapture.errors import UnreachableError
+from jackcapture.settings import Settings
+
+_WATCH_SECONDS = 0.2
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("up")(_up)
+    app.command("down")(_down)
+    app.command("demo")(_demo)
+
+
+def _up(
+    dummy: Annotated[bool, typer.Option("--dummy", help="With a private JACK server on the dummy driver.")] = False,
+) -> None:
+    """Run control and engine in the foreground until interrupted; then seal what is recorded."""
+    from jackcapture.processes.rig import Rig  # noqa: PLC0415
+
+    settings = options.settings()
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with _jack_server(settings, dummy) as settings, Rig(settings, options.config, lambda: _answers(settings)) as rig:
+        with Client(runtime=settings.runtime) as client:
+            _tell_ready(settings, client)
+        while not ended.wait(_WATCH_SECONDS):
+            if not rig.keep():
+                break
+
+
+def _down() -> None:
+    """End what 'up' runs, from another terminal."""
+    show(call("shutdown"), lambda _: print("ending; what is recorded is sealed first"))
+
+
+def _demo(
+    seconds: Annotated[float, typer.Option(help="How long to record.", min=2.0, max=3600.0)] = 12.0,
+    out: Annotated[str, typer.Option(help="A directory for the results; made if it is not there.")] = "",
+) -> None:
+    """Record real JACK clients on a private server, grab while recording, and leave the files."""
+    from jackcapture.cli.demo import run_demo  # noqa: PLC0415
+
+    run_demo(seconds, out, options.server)
+
+
+def _answers(settings: Settings) -> bool:
+    """Whether control gives its status, with an engine."""
+    try:
+        with Client(runtime=settings.runtime, timeout=1.0) as client:
+            return client.call("status")["engine"] is not None
+    except UnreachableError:
+        return False
+
+
+def _tell_ready(settings: Settings, client: Client) -> None:
+    status = client.call("status")
+    if not status["jack"]["running"]:
+        say(f"JACK server {settings.server!r} is not running; the streams are attached when it is")
+    for warning in status["warnings"]:
+        say(f"warning: {warning}")
+    ready = {
+        "ready": True,
+        "root": settings.root,
+        "runtime": settings.runtime,
+        "server": settings.server,
+        "pid": os.getpid(),
+        "control": status["control"]["pid"],
+        "engine": status["engine"]["pid"],
+    }
+    print(json.dumps(ready) if options.json else "ready", flush=True)
+
+
+@contextlib.contextmanager
+def _jack_server(settings: Settings, dummy: bool) -> Iterator[Settings]:
+    """Give the settings, with a private JACK server if that is asked for."""
+    if not dummy:
+        yield settings
+        return
+    from jackcapture.processes.jackd import DummyServer  # noqa: PLC0415
+
+    with DummyServer() as server:
+        say(f"JACK server {server.name} on the dummy driver; JACK_DEFAULT_SERVER={server.name} for your clients")
+        yield dataclasses.replace(settings, server=server.name)

@@ -1,0 +1,42 @@
+"""Commands that cut: slice and grab."""
+
+from typing import Annotated
+
+import typer
+
+from jackcapture.cli import text
+from jackcapture.cli.session import absolute, call, show
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("slice")(_slice)
+    app.command("grab")(_grab)
+
+
+def _slice(
+    uri: Annotated[str, typer.Argument(help="stream://<device>/<name>")],
+    from_place: Annotated[str, typer.Option("--from", help="Where it begins: start, head, -30s, sample:N.")],
+    to_place: Annotated[str, typer.Option("--to", help="Where it ends, likewise.")],
+    output_format: Annotated[str, typer.Option("--format", help="wav or raw.")] = "wav",
+    out: Annotated[str | None, typer.Option(help="Also write it to this new file.")] = None,
+) -> None:
+    """Cut a range out of a stream, recorded or live."""
+    result = call(
+        "stream_slice",
+        uri=uri,
+        from_place=from_place,
+        to_place=to_place,
+        output_format=output_format,
+        out=absolute(out),
+    )
+    show(result, text.slice_)
+
+
+def _grab(
+    duration: Annotated[str, typer.Argument(help="How long: 30s, 1m30s, 250ms.")],
+    uris: Annotated[list[str] | None, typer.Argument(help="Streams; all that record unless named.")] = None,
+    out: Annotated[str | None, typer.Option(help="Also write the files into this directory.")] = None,
+) -> None:
+    """Keep the last DURATION of what is recording, one common range."""
+    show(call("grab", duration=duration, uris=uris, out=absolute(out)), text.slices)

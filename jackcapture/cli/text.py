@@ -1,0 +1,139 @@
+"""Results as text for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+_BINARY = 1024
+
+
+def table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows in aligned columns; the first row is the heading."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def amount(count: float) -> str:
+    """Give a number of bytes in a readable unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < _BINARY:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= _BINARY
+    return f"{count:.1f} TiB"
+
+
+def duration(seconds: float) -> str:
+    """Give a length of time as hours, minutes and seconds."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{seconds % 60:06.3f}"
+
+
+def stream(result: dict[str, Any]) -> None:
+    """Print one stream."""
+    print(f"{result['uri']}: {result['status']}")
+    if result["error"]:
+        print(f"  error: {result['error']}")
+    audio = result["format"]
+    rate = audio["sample_rate"]
+    print(
+    chunk_bytes = result["chunk_size_bytes"]
+    print(f"  {audio['channels']} channels, {rate} Hz, {audio['sample_format']}, chunks of {chunk_bytes} bytes")
+    )
+    print(f"  head {result['head_sample']} ({duration(result['head_sample'] / rate)}), {len(result['takes'])} takes")
+    chunks = result["chunks"]
+    print(f"  {chunks['sealed']} chunks sealed, {chunks['staging']} in staging, ring {result['ring_fill']:.0%} full")
+    print(f"  {result['gap_count']} gaps, {result['lost_frames']} frames lost")
+    for connection in result["connections"]:
+        print(f"  {connection['port']} <- {', '.join(connection['connections']) or 'not connected'}")
+
+
+def streams(results: list[dict[str, Any]]) -> None:
+    """Print streams as a table."""
+    if not results:
+        print("no streams; 'jackcapture stream create' makes one")
+        return
+    rows = [("STREAM", "STATUS", "CHANNELS", "LENGTH", "GAPS")]
+    for result in results:
+        seconds = result["head_sample"] / result["format"]["sample_rate"]
+        channels = str(result["format"]["channels"])
+        rows.append((result["uri"], result["status"], channels, duration(seconds), str(result["gap_count"])))
+    table(rows)
+
+
+def slice_(result: dict[str, Any]) -> None:
+    """Print a slice."""
+    first, last = result["sample_range"]
+    print(f"{result['stream_uri']} {first} to {last} ({duration((last - first) / result['sample_rate'])})")
+    print(f"  artifact {result['artifact_id']}, {amount(result['bytes'])}, blake3 {result['content_hash']}")
+    if result["wall_clock"]:
+        at = result["wall_clock"]
+        print(f"  {at['from']} to {at['to']}, within {at['error_ms']} ms")
+    if result["clipped"]:
+        print("  less was recorded than was asked for")
+    for gap in result["gaps"]:
+        print(f"  gap: {gap['frames']} frames at {gap['position']} ({gap['cause']})")
+    if result["path"]:
+        print(f"  {result['path']}")
+
+
+def slices(results: list[dict[str, Any]]) -> None:
+    """Print several slices."""
+    for result in results:
+        slice_(result)
+
+
+def ports(results: list[dict[str, Any]]) -> None:
+    """Print ports as a table."""
+    if not results:
+        print("no port matches")
+        return
+    rows = [("PORT", "TYPE", "DIRECTION", "CONNECTED TO")]
+    rows += [(port["name"], port["type"], port["direction"], ", ".join(port["connections"])) for port in results]
+    table(rows)
+
+
+def artifacts(results: list[dict[str, Any]]) -> None:
+    """Print artifacts as a table."""
+    if not results:
+        print("no artifacts")
+        return
+    rows = [("ARTIFACT", "KIND", "SIZE", "MADE", "STREAM")]
+    rows += [
+        (item["id"], item["kind"], amount(item["bytes"]), item["created_at"], item["stream_uri"] or "")
+        for item in results
+    ]
+    table(rows)
+
+
+def artifact(result: dict[str, Any]) -> None:
+    """Print one artifact."""
+    for name in ("id", "kind", "mime_type", "bytes", "content_hash", "content_path", "created_at", "stream_uri"):
+        print(f"{name}: {result[name]}")
+    print(f"parents: {', '.join(result['parents']) or 'none'}")
+    print(f"tags: {', '.join(result['tags']) or 'none'}")
+    for name, value in result["metadata"].items():
+        print(f"{name}: {value}")
+
+
+def store(result: dict[str, Any]) -> None:
+    """Print the store."""
+    left = "nothing is recording" if result["seconds_left"] is None else duration(result["seconds_left"]) + " left"
+    print(f"store {result['root']}: {amount(result['bytes'])} kept, {amount(result['free_bytes'])} free, {left}")
+
+
+def status(result: dict[str, Any]) -> None:
+    """Print everything at a glance."""
+    jack = result["jack"]
+    if jack["running"]:
+        print(
+            f"JACK {jack['server']}: {jack['sample_rate']} Hz, {jack['period']} frames a period, {jack['xruns']} xruns"
+        )
+    else:
+        print(f"JACK {jack['server']}: not running")
+    for name in ("engine", "control"):
+        process = result[name]
+        print(f"{name}: " + (f"process {process['pid']} since {process['since']}" if process else "not running"))
+    store(result["store"])
+    streams(result["streams"])
+    for warning in result["warnings"]:
+        print(f"warning: {warning}")

@@ -1,0 +1,145 @@
+"""The Python door: a client of a running control process.
+
+with Client() as jc:
+    jc.slice("stream://desk/main", "-30s", "head").save("take.wav")
+"""
+
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from jackcapture.errors import UnreachableError
+from jackcapture.protocol import messages, sockets
+from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
+from jackcapture.settings import load_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Progress = Callable[[int, int, str], None]
+
+_CONNECT_SECONDS = 2.0
+
+
+class Slice:
+    """A slice in the store. `data` holds the fields of the result, as the contract names them."""
+
+    def __init__(self, client: "Client", data: dict[str, Any]) -> None:
+        self._client = client
+        self.data = data
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def save(self, path: str | os.PathLike[str]) -> str:
+        """Write the slice to a new file and give its absolute path; raises `ConflictError` if it exists."""
+        absolute = os.path.abspath(path)
+        self._client.call("artifact_save", artifact_id=self.data["artifact_id"], path=absolute)
+        return absolute
+
+    def array(self) -> "npt.NDArray[np.float32]":
+        """Give the samples: float32, shape (frames, channels), full scale 1."""
+        import soundfile  # noqa: PLC0415 - it brings numpy, which a command line must not wait for
+
+        path = self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]
+        samples: npt.NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0]
+        return samples
+
+
+class Client:
+    """A connection to control; for one thread. Raises the errors of jackcapture.errors.
+
+    `root`, `runtime` and `config` are as on the command line; only `runtime` matters to a client.
+    """
+
+    def __init__(self, *, runtime: str | None = None, config: str | None = None, timeout: float = 600.0) -> None:
+        self._runtime = load_settings({"runtime": runtime}, config=config).runtime
+        self._timeout = timeout
+        self._numbers = itertools.count(1)
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        sockets.configure_requester(self._socket)
+        self._socket.connect(sockets.socket_address(self._runtime, sockets.CONTROL))
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+        self._context.term()
+
+    def call(self, operation: str, *, progress: Progress | None = None, **arguments: Any) -> Any:
+        """Do an operation by name and give its result as JSON values; `progress` is told (done, total, unit)."""
+        self._check_control()
+        number = next(self._numbers)
+        given = {name: value for name, value in arguments.items() if value is not None}
+        self._socket.send(encode_envelope(Envelope(number, messages.OperationCall(operation, json.dumps(given)))))
+        deadline = time.monotonic() + self._timeout
+        while True:
+            envelope = self._receive(deadline)
+            if envelope.id != number:
+                continue  # the late reply to a call that was given up
+            match envelope.payload:
+                case messages.OperationProgress(done, total, unit):
+                    deadline = time.monotonic() + self._timeout
+                    if progress is not None:
+                        progress(done, total, unit)
+                case messages.OperationResult(result):
+                    return json.loads(result)
+                case messages.Error() as failure:
+                    raise raised_from(failure)
+                case other:
+                    raise UnreachableError(f"control answered {operation} with {type(other).__name__}")
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Give all streams with their state."""
+        found: list[dict[str, Any]] = self.call("stream_list")
+        return found
+
+    def slice(self, uri: str, from_place: str, to_place: str) -> Slice:
+        """Cut a range out of a stream, recorded or live."""
+        return Slice(self, self.call("stream_slice", uri=uri, from_place=from_place, to_place=to_place))
+
+    def grab(self, seconds: float, *uris: str) -> list[Slice]:
+        """Cut the last seconds out of the named streams (none named: all that record), one common range."""
+        found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)
+        return [Slice(self, data) for data in found]
+
+    def _check_control(self) -> None:
+        """Raise at once if there is no control: ZeroMQ would wait for one."""
+        if not os.path.exists(os.path.join(self._runtime, sockets.CONTROL)):
+            raise self._unreachable()
+
+    def _receive(self, deadline: float) -> Envelope:
+        # A socket file without a process behind it never connects; look whether one lives while waiting.
+        while not self._socket.poll(int(1000 * _CONNECT_SECONDS)):
+            if time.monotonic() > deadline or not _is_served(self._runtime):
+                raise self._unreachable()
+        return decode_envelope(self._socket.recv())
+
+    def _unreachable(self) -> UnreachableError:
+        return UnreachableError(
+            f"control does not answer in {self._runtime}; start it with 'jackcapture up', or name its --runtime",
+            runtime=self._runtime,
+        )
+
+
+def _is_served(runtime: str) -> bool:
+    """Tell whether something listens on control's socket."""
+    import socket  # noqa: PLC0415 - only when a reply is late
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(os.path.join(runtime, sockets.CONTROL)) == 0

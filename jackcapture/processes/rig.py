@@ -1,0 +1,95 @@
+"""Runs control (which runs the engine) and keeps it running: what `up` does, and the demo."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import IO, Any
+
+from jackcapture.errors import ConflictError, UnreachableError
+from jackcapture.processes import children
+from jackcapture.settings import Settings
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 30.0
+STOP_SECONDS = 120.0
+"""How long control may take to seal what is recorded."""
+
+_RESTART_PAUSE = 1.0
+
+
+class Rig:
+    """One control process. `is_ready` asks it for its status."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        config: str | None,
+        is_ready: Callable[[], bool],
+        output: IO[Any] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._config = config
+        self._is_ready = is_ready
+        self._output = output
+        self._control: subprocess.Popen[bytes] | None = None
+        self._last_start = 0.0
+
+    def start(self) -> None:
+        """Start control and wait until it answers; raises what stood against it."""
+        self._launch()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._is_ready():
+            status = self._process().poll()
+            if status is not None:
+                kind = ConflictError if status == ConflictError.exit_status else UnreachableError
+                raise kind(f"control ended with status {status} at its start; its message stands above")
+            if time.monotonic() > deadline:
+                self.stop()
+                raise UnreachableError(f"control did not answer within {START_SECONDS:g} s")
+            time.sleep(children.POLL_INTERVAL)
+
+    def keep(self) -> bool:
+        """Start control again if it died; False if it ended in order, because somebody told it to."""
+        status = self._process().poll()
+        if status is None:
+            return True
+        if status == 0:
+            return False
+        log.error("control ended with status %d; starting it again", status)
+        time.sleep(max(0.0, self._last_start + _RESTART_PAUSE - time.monotonic()))
+        self._launch()
+        return True
+
+    def stop(self) -> int:
+        """End control, which stops and seals all recordings and ends the engine; gives its exit status."""
+        return 0 if self._control is None else children.end(self._control, STOP_SECONDS)
+
+    def __enter__(self) -> "Rig":
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _process(self) -> "subprocess.Popen[bytes]":
+        assert self._control is not None
+        return self._control
+
+    def _launch(self) -> None:
+        self._last_start = time.monotonic()
+        command = [
+            *(sys.executable, "-m", "jackcapture.control"),
+            *("--root", self._settings.root),
+            *("--runtime", self._settings.runtime),
+            *("--server", self._settings.server),
+        ]
+        if self._config is not None:
+            command += ["--config", os.path.abspath(self._config)]
+        self._control = children.start(command, output=self._output)
