@@ -35,10 +35,8 @@ def stream(result: dict[str, Any]) -> None:
         print(f"  error: {result['error']}")
     audio = result["format"]
     rate = audio["sample_rate"]
-    print(
-    chunk_bytes = result["chunk_size_bytes"]
-    print(f"  {audio['channels']} channels, {rate} Hz, {audio['sample_format']}, chunks of {chunk_bytes} bytes")
-    )
+    form = f"{audio['channels']} channels, {rate} Hz, {audio['sample_format']}"
+    print(f"  {form}, chunks of {result['chunk_size_bytes']} bytes")
     print(f"  head {result['head_sample']} ({duration(result['head_sample'] / rate)}), {len(result['takes'])} takes")
     chunks = result["chunks"]
     print(f"  {chunks['sealed']} chunks sealed, {chunks['staging']} in staging, ring {result['ring_fill']:.0%} full")
