@@ -8,6 +8,7 @@ import pytest
 from parts import processes
 from parts.build import build
 from parts.jackd import JackServer, StartServer
+from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
 
 
@@ -69,5 +70,18 @@ def frame_source(start_jack_server: StartServer, frame_source_program: Path) -> 
         ) -> FrameSource:
             source = FrameSource(frame_source_program, server, channels, first_channel=first_channel, name=name)
             return stack.enter_context(source)
+
+        yield start
+
+
+@pytest.fixture
+def start_rig(start_jack_server: StartServer, frame_source: StartSource, tmp_path: Path) -> Iterator[StartRig]:
+    """A function that runs jackcapture on a server; it is ended, before its sources and server, after the test."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer | str, *, root: Path | None = None, environment: dict[str, str] | None = None
+        ) -> RigProcess:
+            return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}))
 
         yield start

@@ -1,0 +1,161 @@
+"""The whole of jackcapture under test: `jackcapture up` as a process, driven by the command line and by the client."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from jackcapture import Client
+from jackcapture.settings import Settings
+from parts.jackd import JackServer
+
+COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
+PATIENCE = 20.0
+
+
+class StartRig(Protocol):
+    """What the fixture `start_rig` gives: starts a RigProcess and ends it when the test is over."""
+
+    def __call__(
+        self, server: JackServer | str, *, root: Path | None = None, environment: dict[str, str] | None = None
+    ) -> "RigProcess": ...
+
+
+class RigProcess:
+    """`jackcapture up` on a JACK server, with a store and a runtime directory of its own."""
+
+    def __init__(self, folder: Path, server: JackServer | str, root: Path | None, environment: dict[str, str]) -> None:
+        self.root = root or folder / "store"
+        # Socket paths may have 107 bytes, and pytest's folders are deep.
+        self._short = tempfile.TemporaryDirectory(prefix="jct-")
+        self.runtime = Path(self._short.name) / "run"
+        self.server = server if isinstance(server, str) else server.name
+        self.environment = {
+            **os.environ,
+            **environment,
+            "JACKCAPTURE_ROOT": str(self.root),
+            "JACKCAPTURE_RUNTIME": str(self.runtime),
+            "JACK_DEFAULT_SERVER": self.server,
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
+        self.log_path = folder / f"up-{time.monotonic_ns()}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.ready: dict[str, Any] = {}
+
+    def start(self) -> "RigProcess":
+        """Start it and wait for its line `ready`."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, "up", "--json"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env=self.environment,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            self.process.wait()
+            raise RuntimeError(f"up ended with status {self.process.returncode}; its log:\n{self.log}")
+        self.ready = json.loads(line)
+        return self
+
+    def stop(self) -> int:
+        """End it with SIGTERM and give its exit status."""
+        assert self.process is not None
+        self.process.terminate()
+        status = self.process.wait(PATIENCE * 2)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+    @property
+    def log(self) -> str:
+        """What up, control and engine have written."""
+        return self.log_path.read_text(errors="replace")
+
+    @property
+    def rings(self) -> str:
+        """Where the rings lie."""
+        return Settings(root=str(self.root), runtime=os.path.realpath(self.runtime)).rings
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command line as a process."""
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+        )
+
+    def cli(self, *arguments: str, status: int = 0) -> Any:
+        """Run a command with --json, check its exit status, and give the document it printed."""
+        done = self.run(*arguments, "--json")
+        assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def client(self) -> Client:
+        """Connect from Python."""
+        return Client(runtime=str(self.runtime))
+
+    def staging_files(self) -> list[str]:
+        """The names of all files in staging."""
+        return [name for _, _, names in os.walk(self.root / "staging") for name in names]
+
+    def content_files(self) -> list[Path]:
+        """The paths of all files in content."""
+        return [path for path in (self.root / "content").rglob("*") if path.is_file()]
+
+    def content(self, content_hash: str) -> Path:
+        """The path of content."""
+        return self.root / "content" / "blake3" / content_hash[:2] / content_hash[2:4] / content_hash
+
+    def samples(self, result: dict[str, Any]) -> npt.NDArray[np.float32]:
+        """The samples of a WAV slice: (frames, channels)."""
+        samples: npt.NDArray[np.float32] = soundfile.read(
+            self.content(result["content_hash"]), dtype="float32", always_2d=True
+        )[0]
+        return samples
+
+    def wait_until_recorded(self, client: Client, uri: str, frames: int) -> dict[str, Any]:
+        """Wait until a stream has so many frames; give its status then."""
+        return wait_for(
+            lambda: client.call("stream_status", uri=uri),
+            lambda status: bool(status["head_sample"] >= frames),
+            f"{frames} frames of {uri}",
+        )
+
+    def __enter__(self) -> "RigProcess":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+        if error is not None:
+            print(self.log, file=sys.stderr)
+        self._short.cleanup()
+
+
+def wait_for(look: Callable[[], Any], holds: Callable[[Any], bool], what: str, patience: float = PATIENCE) -> Any:
+    """Look again and again until something holds; fail with what was seen last."""
+    deadline = time.monotonic() + patience
+    while not holds(seen := look()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s for {what}; last seen: {seen}")
+        time.sleep(0.02)
+    return seen
