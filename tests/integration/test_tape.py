@@ -4,6 +4,7 @@ import os
 import subprocess
 import time
 from contextlib import closing
+from typing import Any
 
 import jack
 import numpy as np
@@ -27,11 +28,11 @@ def create(rig: RigProcess, uri: str, channels: int, *options: str) -> None:
     rig.cli("stream", "create", uri, "--channels", str(channels), "--chunk-bytes", "65536", *sources, *options)
 
 
-def check_exact(rig: RigProcess, client: Client, result: dict[str, object], uri: str) -> None:
+def check_exact(rig: RigProcess, client: Client, result: dict[str, Any], uri: str) -> None:
     """Check that a slice holds the frames of its range: the sample at a position is that position's JACK frame."""
     take = client.call("stream_status", uri=uri)["takes"][0]
     samples = rig.samples(result)
-    first, end = result["sample_range"]  # type: ignore[misc]
+    first, end = result["sample_range"]
     assert samples.shape[0] == end - first
     assert result["gaps"] == []
     frames_of(samples)
@@ -90,9 +91,9 @@ def test_content_is_named_by_its_hash(jack_server: JackServer, frame_source: Sta
     for line in said.splitlines():
         digest, _, path = line.partition("  ")
         assert os.path.basename(path) == digest
-    for path in rig.content_files():
-        assert blake3(path.read_bytes()).hexdigest() == path.name
-        assert path.stat().st_mode & 0o777 == 0o444
+    for file in rig.content_files():
+        assert blake3(file.read_bytes()).hexdigest() == file.name
+        assert file.stat().st_mode & 0o777 == 0o444
     assert rig.staging_files() == []
 
 
@@ -118,7 +119,7 @@ def test_takes_follow_each_other(jack_server: JackServer, frame_source: StartSou
     frame_source(jack_server, 2)
     rig = start_rig(jack_server)
     create(rig, STEREO, 2)
-    ends = []
+    ends: list[int] = []
     with rig.client() as client:
         for _ in range(2):
             rig.cli("stream", "start", STEREO)

@@ -132,11 +132,12 @@ class RigProcess:
 
     def wait_until_recorded(self, client: Client, uri: str, frames: int) -> dict[str, Any]:
         """Wait until a stream has so many frames; give its status then."""
-        return wait_for(
+        status: dict[str, Any] = wait_for(
             lambda: client.call("stream_status", uri=uri),
             lambda status: bool(status["head_sample"] >= frames),
             f"{frames} frames of {uri}",
         )
+        return status
 
     def __enter__(self) -> "RigProcess":
         return self.start()
