@@ -7,14 +7,16 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jackcapture.cli.session import call, options, say, show
-from jackcapture.client import Client
 from jackcapture.errors import UnreachableError
 from jackcapture.settings import Settings
+
+if TYPE_CHECKING:
+    from jackcapture.client import Client
 
 _WATCH_SECONDS = 0.2
 
@@ -30,6 +32,7 @@ def _up(
     dummy: Annotated[bool, typer.Option("--dummy", help="With a private JACK server on the dummy driver.")] = False,
 ) -> None:
     """Run control and engine in the foreground until interrupted; then seal what is recorded."""
+    from jackcapture.client import Client  # noqa: PLC0415
     from jackcapture.processes.rig import Rig  # noqa: PLC0415
 
     settings = options.settings()
@@ -61,6 +64,8 @@ def _demo(
 
 def _answers(settings: Settings) -> bool:
     """Whether control gives its status, with an engine."""
+    from jackcapture.client import Client  # noqa: PLC0415
+
     try:
         with Client(runtime=settings.runtime, timeout=1.0) as client:
             return client.call("status")["engine"] is not None
@@ -68,7 +73,7 @@ def _answers(settings: Settings) -> bool:
         return False
 
 
-def _tell_ready(settings: Settings, client: Client) -> None:
+def _tell_ready(settings: Settings, client: "Client") -> None:
     status = client.call("status")
     if not status["jack"]["running"]:
         say(f"JACK server {settings.server!r} is not running; the streams are attached when it is")

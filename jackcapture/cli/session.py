@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jackcapture.client import Client
 from jackcapture.errors import JackCaptureError
 from jackcapture.settings import Settings, load_settings
 
@@ -34,6 +33,8 @@ options = Options()
 
 def call(operation: str, **arguments: Any) -> Any:
     """Do an operation, with a progress bar on standard error if it takes long."""
+    from jackcapture.client import Client  # noqa: PLC0415 - help and usage errors need no ZeroMQ
+
     with Client(runtime=options.runtime, config=options.config) as client, _progress_bar(operation) as progress:
         return client.call(operation, progress=progress, **arguments)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
@@ -24,6 +25,7 @@ from jackcapture.store import Store
 log = logging.getLogger(__name__)
 
 STATE_INTERVAL = 1.0
+CUTTING_THREADS = 4
 
 
 class Control:
@@ -35,6 +37,8 @@ class Control:
         self.catalog = catalog
         self.started_at_ns = time.time_ns()
         self.supply = ChunkSupply(settings, store, catalog)
+        # Apart from the loop's own threads, so that a status never waits behind long slices.
+        self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.supply, self.link)
         self._engine = EngineProcess(settings, store.staging_directory, self.link)
@@ -104,6 +108,7 @@ class Control:
         await self._engine.stop()
         await self.link.close()
         self.supply.close()
+        self.cutting.shutdown()
 
 
 async def _run(settings: Settings, store: Store, catalog: Catalog) -> None:

@@ -36,7 +36,7 @@ async def artifact_save(context: Context, artifact_id: str, path: str) -> SavedR
     """Write an artifact's content to a new file; `path` is absolute."""
     services = context.services
     artifact = await asyncio.to_thread(services.catalog.artifact, artifact_id)
-    await asyncio.to_thread(save, context, artifact, path)
+    await asyncio.get_running_loop().run_in_executor(services.cutting, save, context, artifact, path)
     return SavedResult(artifact.id, path, artifact.bytes)
 
 

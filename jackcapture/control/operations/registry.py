@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -32,6 +33,7 @@ class Services(Protocol):
     supply: ChunkSupply
     streams: Streams
     link: EngineLink
+    cutting: Executor
     started_at_ns: int
 
     async def engine_state(self) -> EngineState:

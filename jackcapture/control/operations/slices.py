@@ -78,12 +78,14 @@ async def grab(
 
 async def _cut(context: Context, request: SliceRequest, out: str | None, *, clipped: bool = False) -> SliceResult:
     services = context.services
-    result, artifact = await asyncio.to_thread(
-        cut, services.store, services.catalog, request, context.progress, clipped=clipped, path=out
-    )
-    if out is not None:
-        await asyncio.to_thread(save, context, artifact, out)
-    return result
+
+    def work() -> SliceResult:
+        result, artifact = cut(services.store, services.catalog, request, context.progress, clipped=clipped, path=out)
+        if out is not None:
+            save(context, artifact, out)
+        return result
+
+    return await asyncio.get_running_loop().run_in_executor(services.cutting, work)
 
 
 def _common_range(
