@@ -7,6 +7,7 @@ with Client() as jc:
 import itertools
 import json
 import os
+import socket
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -120,11 +121,11 @@ class Client:
 
     def _check_control(self) -> None:
         """Raise at once if there is no control: ZeroMQ would wait for one."""
-        if not os.path.exists(os.path.join(self._runtime, sockets.CONTROL)):
+        if not _is_served(self._runtime):
             raise self._unreachable()
 
     def _receive(self, deadline: float) -> Envelope:
-        # A socket file without a process behind it never connects; look whether one lives while waiting.
+        # Control may die while it works on the call; look from time to time whether it lives.
         while not self._socket.poll(int(1000 * _CONNECT_SECONDS)):
             if time.monotonic() > deadline or not _is_served(self._runtime):
                 raise self._unreachable()
@@ -139,7 +140,5 @@ class Client:
 
 def _is_served(runtime: str) -> bool:
     """Tell whether something listens on control's socket."""
-    import socket  # noqa: PLC0415 - only when a reply is late
-
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         return probe.connect_ex(os.path.join(runtime, sockets.CONTROL)) == 0

@@ -36,7 +36,7 @@ def run_demo(seconds: float, out: str, server: str | None) -> None:
         log_path = os.path.join(folder, "log.txt")
         log = stack.enter_context(open(log_path, "wb"))
         settings = Settings(root=os.path.join(folder, "store"), runtime=os.path.join(scratch, "run"), server=server)
-        stack.enter_context(Rig(settings, None, lambda: _has_jack(settings), output=log))
+        stack.enter_context(Rig(settings, None, lambda: _ready_pid(settings), output=log))
         stack.enter_context(_player(server, log))
         client = stack.enter_context(Client(runtime=settings.runtime))
         say(f"recording {seconds:g} s from JACK server {server}")
@@ -106,13 +106,14 @@ def _make_folder(out: str) -> str:
     return folder
 
 
-def _has_jack(settings: Settings) -> bool:
+def _ready_pid(settings: Settings) -> int | None:
+    """Give the process id of control once its engine is on the JACK server."""
     try:
         with Client(runtime=settings.runtime, timeout=1.0) as client:
-            running: bool = client.call("status")["jack"]["running"]
-            return running
+            status = client.call("status")
     except UnreachableError:
-        return False
+        return None
+    return int(status["control"]["pid"]) if status["jack"]["running"] else None
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def _up(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with _jack_server(settings, dummy) as settings, Rig(settings, options.config, lambda: _answers(settings)) as rig:
+    with _jack_server(settings, dummy) as settings, Rig(settings, options.config, lambda: _ready_pid(settings)) as rig:
         with Client(runtime=settings.runtime) as client:
             _tell_ready(settings, client)
         while not ended.wait(_WATCH_SECONDS):
@@ -62,15 +62,16 @@ def _demo(
     run_demo(seconds, out, options.server)
 
 
-def _answers(settings: Settings) -> bool:
-    """Whether control gives its status, with an engine."""
+def _ready_pid(settings: Settings) -> int | None:
+    """Give the process id of the control that answers, once it has an engine."""
     from jackcapture.client import Client  # noqa: PLC0415
 
     try:
         with Client(runtime=settings.runtime, timeout=1.0) as client:
-            return client.call("status")["engine"] is not None
+            status = client.call("status")
     except UnreachableError:
-        return False
+        return None
+    return int(status["control"]["pid"]) if status["engine"] else None
 
 
 def _tell_ready(settings: Settings, client: "Client") -> None:

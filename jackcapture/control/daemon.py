@@ -15,7 +15,7 @@ from jackcapture.control.engine_process import EngineProcess
 from jackcapture.control.server import Server
 from jackcapture.control.streams import Streams
 from jackcapture.errors import JackCaptureError
-from jackcapture.lock import ProcessLock
+from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import Broadcast
 from jackcapture.protocol.sockets import make_runtime_directory
@@ -118,9 +118,9 @@ async def _run(settings: Settings, store: Store, catalog: Catalog) -> None:
 def run_control(settings: Settings) -> None:
     """Run control in this process; raises `ConflictError` if another one has the store or the runtime directory."""
     make_runtime_directory(settings.runtime)
-    with ProcessLock(os.path.join(settings.runtime, "control.lock"), f"runtime directory {settings.runtime}"):
+    with ProcessLock(os.path.join(settings.runtime, CONTROL_LOCK), f"runtime directory {settings.runtime}"):
         store = Store.create_or_open(settings.root)
-        with ProcessLock(os.path.join(store.root, "store.lock"), f"store {store.root}"):
+        with ProcessLock(os.path.join(store.root, STORE_LOCK), f"store {store.root}"):
             catalog = Catalog(os.path.join(store.root, "catalog.db"), store.uuid)
             try:
                 asyncio.run(_run(settings, store, catalog))

@@ -22,6 +22,7 @@ class Server:
     """Serves calls side by side, each as a task on the asyncio loop."""
 
     def __init__(self, runtime: str, services: Services) -> None:
+        self._runtime = runtime
         self._services = services
         self._context = zmq.asyncio.Context()
         self._router = self._context.socket(zmq.ROUTER)
@@ -41,6 +42,7 @@ class Server:
         """Wait for the calls under way, then close the socket."""
         await asyncio.gather(*self._calls, return_exceptions=True)
         self._router.close()
+        sockets.remove_socket(self._runtime, sockets.CONTROL)
         self._context.term()
 
     async def _answer(self, identity: bytes, data: bytes) -> None:

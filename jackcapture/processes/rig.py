@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
-from jackcapture.errors import ConflictError, UnreachableError
+from jackcapture.errors import ConflictError, StorageError, UnreachableError
+from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, lock_owner
 from jackcapture.processes import children
 from jackcapture.settings import Settings
 
@@ -23,18 +24,18 @@ _RESTART_PAUSE = 1.0
 
 
 class Rig:
-    """One control process. `is_ready` asks it for its status."""
+    """One control process. `ready_pid` asks the control that answers, if one does, for its process id."""
 
     def __init__(
         self,
         settings: Settings,
         config: str | None,
-        is_ready: Callable[[], bool],
+        ready_pid: Callable[[], int | None],
         output: IO[Any] | None = None,
     ) -> None:
         self._settings = settings
         self._config = config
-        self._is_ready = is_ready
+        self._ready_pid = ready_pid
         self._output = output
         self._control: subprocess.Popen[bytes] | None = None
         self._last_start = 0.0
@@ -43,15 +44,30 @@ class Rig:
         """Start control and wait until it answers; raises what stood against it."""
         self._launch()
         deadline = time.monotonic() + START_SECONDS
-        while not self._is_ready():
+        while self._ready_pid() != self._process().pid:  # another control may answer: ours is then refused
             status = self._process().poll()
+            if status == ConflictError.exit_status:
+                raise self._refused()
             if status is not None:
-                kind = ConflictError if status == ConflictError.exit_status else UnreachableError
+                kind = StorageError if status == StorageError.exit_status else UnreachableError
                 raise kind(f"control ended with status {status} at its start; its message stands above")
             if time.monotonic() > deadline:
                 self.stop()
                 raise UnreachableError(f"control did not answer within {START_SECONDS:g} s")
             time.sleep(children.POLL_INTERVAL)
+
+    def _refused(self) -> ConflictError:
+        """Tell who has the runtime directory or the store."""
+        for path in (os.path.join(self._settings.runtime, CONTROL_LOCK), os.path.join(self._settings.root, STORE_LOCK)):
+            owner = lock_owner(path)
+            if owner is not None:
+                return ConflictError(
+                    f"jackcapture runs here already: process {owner} holds {path}; use it, end it with 'jackcapture "
+                    "down', or name another --root and --runtime",
+                    pid=owner,
+                    path=path,
+                )
+        return ConflictError("control was refused; its message stands above")
 
     def keep(self) -> bool:
         """Start control again if it died; False if it ended in order, because somebody told it to."""

@@ -1,5 +1,6 @@
 """ZeroMQ sockets in the runtime directory, and their limits."""
 
+import contextlib
 import os
 import stat
 from typing import Any
@@ -49,6 +50,12 @@ def socket_address(runtime: str, name: str) -> str:
             path=path,
         )
     return f"ipc://{path}"
+
+
+def remove_socket(runtime: str, name: str) -> None:
+    """Remove a socket's file, which ZeroMQ leaves, so that clients see at once that nobody is there."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(runtime, name))
 
 
 def configure_router(socket: AnySocket) -> None:

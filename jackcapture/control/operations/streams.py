@@ -115,7 +115,7 @@ def _checked_source(source: str) -> str:
     """Refuse what is neither a possible port name nor a regular expression."""
     try:
         re.compile(source)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:  # the last two at absurd repeats and nesting
         if ":" not in source:
             raise InvalidValueError(
                 f"source {source!r} is no port name (client:port) and no regular expression: {error}", source=source
