@@ -120,8 +120,10 @@ class Catalog:
     # --- takes and chunks ---
 
     def begin_take(self, take: Take) -> None:
-        """Enter a take that has begun; one that is known already is left as it is."""
+        """Enter a take that has begun; one that is known already is left as it is. Raises `NotFoundError`."""
         with self._connections.write() as db:
+            if not db.execute("SELECT 1 FROM streams WHERE uri = ?", (take.uri,)).fetchone():
+                raise NotFoundError(f"no stream {take.uri}", uri=take.uri)
             db.execute(
                 "INSERT INTO takes (stream_id, number, start_frame, first_sample, started_at_ns)"
                 " VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?)"

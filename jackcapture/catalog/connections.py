@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 
-from jackcapture.errors import StorageDamagedError, StorageError, StorageFullError
+from jackcapture.errors import ConflictError, StorageDamagedError, StorageError, StorageFullError
 
 _BUSY_SECONDS = 10.0
 
@@ -24,9 +24,9 @@ def translated(path: str) -> Iterator[None]:
             raise StorageDamagedError(
                 f"the catalog {path} is damaged ({error}); its content is safe in the store", path=path
             ) from error
-        if isinstance(error, sqlite3.OperationalError):
-            raise StorageError(f"the catalog {path} cannot be used: {error}", path=path) from error
-        raise
+        if isinstance(error, sqlite3.IntegrityError):
+            raise ConflictError(f"the catalog {path} refuses this: {error}", path=path) from error
+        raise StorageError(f"the catalog {path} cannot be used: {error}", path=path) from error
 
 
 class Connections:
@@ -37,13 +37,17 @@ class Connections:
         self._lock = threading.RLock()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
-        with translated(path):
-            self.writer = self._open()
-            os.chmod(path, 0o600)
-            self.writer.execute("PRAGMA journal_mode = WAL")
-            # FULL: a sealed chunk's row is durable when the commit returns, so its staging copy may go.
-            self.writer.execute("PRAGMA synchronous = FULL")
-            self.writer.execute("PRAGMA foreign_keys = ON")
+        try:
+            with translated(path):
+                self.writer = self._open()
+                os.chmod(path, 0o600)
+                self.writer.execute("PRAGMA journal_mode = WAL")
+                # FULL: a sealed chunk's row is durable when the commit returns, so its staging copy may go.
+                self.writer.execute("PRAGMA synchronous = FULL")
+                self.writer.execute("PRAGMA foreign_keys = ON")
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -52,10 +56,12 @@ class Connections:
             self.writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self.writer
+                self.writer.execute("COMMIT")
             except BaseException:
-                self.writer.execute("ROLLBACK")
+                # After some errors, such as a full disk, SQLite has rolled back by itself; after others it has not.
+                if self.writer.in_transaction:
+                    self.writer.execute("ROLLBACK")
                 raise
-            self.writer.execute("COMMIT")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:

@@ -8,7 +8,7 @@ import sys
 from jackcapture.engine.daemon import EngineDaemon, EngineSettings
 from jackcapture.engine.load import hold_interpreter_from_environment
 from jackcapture.errors import JackCaptureError
-from jackcapture.lock import ProcessLock
+from jackcapture.lock import ENGINE_LOCK, ProcessLock
 from jackcapture.protocol.sockets import make_runtime_directory
 
 
@@ -25,7 +25,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="engine: %(levelname)s: %(message)s", stream=sys.stderr)
     try:
         runtime = make_runtime_directory(options.runtime)
-        with ProcessLock(os.path.join(runtime, "engine.lock"), f"the engine of {runtime}"):
+        with ProcessLock(os.path.join(runtime, ENGINE_LOCK), f"the engine of {runtime}"):
             hold_interpreter_from_environment()
             EngineDaemon(
                 EngineSettings(

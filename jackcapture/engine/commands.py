@@ -1,5 +1,6 @@
 """Control's commands, carried out. Main thread; what touches chunks is handed to the writer."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +14,8 @@ from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureErro
 from jackcapture.model.takes import RUNNING
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import error_payload
+
+log = logging.getLogger(__name__)
 
 Reply = Callable[[messages.Payload], None]
 
@@ -49,6 +52,9 @@ class Commands:
             self._dispatch(payload, reply)
         except JackCaptureError as error:
             reply(error_payload(error))
+        except Exception as error:  # one bad command must not end the takes of all others
+            log.exception("%s failed", type(payload).__name__)
+            reply(error_payload(JackCaptureError(f"{type(error).__name__}: {error}")))
 
     def _dispatch(self, payload: messages.Payload, reply: Reply) -> None:
         match payload:

@@ -1,5 +1,6 @@
 """The engine process: a ROUTER for commands, a PUB for events, a JACK client that comes and goes with its server."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -18,7 +19,7 @@ from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
-from jackcapture.errors import JackCaptureError, UnreachableError
+from jackcapture.errors import InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.model.takes import RUNNING
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import (
@@ -168,8 +169,10 @@ class EngineDaemon:
                 identity, *frames = self._router.recv_multipart(flags=zmq.DONTWAIT)
             except zmq.Again:
                 return
-            data = b"".join(frames)
+            data = frames[0]
             try:
+                if len(frames) != 1:
+                    raise InvalidValueError(f"a message of {len(frames)} frames: it must have one, an envelope")
                 envelope = decode_envelope(data)
             except JackCaptureError as error:
                 log.warning("refused a message of %d bytes: %s", len(data), error)
@@ -259,6 +262,10 @@ class EngineDaemon:
         self.writer.finish()
         self._router.close()
         self._publisher.close()
+        for name in (sockets.ENGINE_COMMANDS, sockets.ENGINE_EVENTS):
+            sockets.remove_socket(self._settings.runtime, name)
+        with contextlib.suppress(OSError):
+            os.rmdir(self._settings.ring_directory)
         self._context.term()
         os.close(self._wake)
 

@@ -24,6 +24,9 @@ _CALLBACKS = {
     "jack_set_port_connect_callback": ("JackPortConnectCallback", "jc_port_connect"),
 }
 
+_PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
+"""What `re.compile` raises: the last two at `x{99999999999}` and at thousands of parentheses."""
+
 # What JACK-Client 0.5 does not bind.
 _unbound = cffi.FFI()
 _unbound.cdef("""
@@ -194,9 +197,9 @@ def pattern_matcher(pattern: str) -> Callable[[str], Any]:
     """Compile a regular expression that is looked for anywhere in a port name; raises `InvalidValueError`."""
     try:
         return re.compile(pattern).search
-    except re.error as error:
+    except _PATTERN_ERRORS as error:
         raise InvalidValueError(
-            f"{pattern!r} is not a regular expression over port names: {error}", pattern=pattern
+            f"{pattern[:100]!r} is not a regular expression over port names: {error}", pattern=pattern
         ) from None
 
 
@@ -215,6 +218,6 @@ def resolve_sources(sources: Iterable[str], available: list[str]) -> list[str]:
 def _matching(pattern: str, names: list[str]) -> list[str]:
     try:
         matches = re.compile(pattern).fullmatch
-    except re.error:
+    except _PATTERN_ERRORS:
         return []  # then it can only be an exact name, such as "synth (left"
     return [name for name in names if matches(name)]

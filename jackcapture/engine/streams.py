@@ -15,7 +15,6 @@ from jackcapture.engine.ring import Ring, ring_capacity
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import RUNNING
 from jackcapture.model.uris import StreamUri, parse_stream_uri, port_name
 from jackcapture.protocol.messages import Event, PortConnections, StreamError, StreamState
 
@@ -151,12 +150,9 @@ class EngineStreams:
     def detach(self, uri: str) -> None:
         """Take a stream out of the graph; it must neither record nor keep chunks that control has not sealed."""
         stream = self.find(uri)
-        state = stream.recorder.state
-        if state.status in RUNNING or state.chunks_done:
-            raise ConflictError(f"{uri} is recording or has unsealed chunks; stop it first", uri=uri)
+        self._writer.call(lambda: self._writer.remove(stream.recorder))  # refuses if a start came in before us
         del self._streams[stream.definition.uri]
         stream.answer_waiting(NotFoundError(f"{uri} was detached"))
-        self._writer.call(lambda: self._writer.remove(stream.recorder))
         if stream.attachment is not None and self._client is not None:
             self._retire(stream.attachment, self._client)
 

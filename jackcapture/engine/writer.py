@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from jackcapture.engine.recorder import Recorder
+from jackcapture.errors import ConflictError
+from jackcapture.model.takes import RUNNING
 
 INTERVAL = 0.02
 """Seconds between two passes over the rings; they hold several hundred times as much."""
@@ -53,7 +55,10 @@ class Writer(threading.Thread):
         self._recorders.append(recorder)
 
     def remove(self, recorder: Recorder) -> None:
-        """Cease to run a recorder and unmap its files; as a request."""
+        """Cease to run a recorder that neither records nor keeps chunks; as a request."""
+        state = recorder.state
+        if state.status in RUNNING or state.chunks_done:
+            raise ConflictError(f"{state.uri} is recording or has unsealed chunks; stop it first", uri=state.uri)
         self._recorders.remove(recorder)
         recorder.close()
 

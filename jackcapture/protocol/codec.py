@@ -8,6 +8,7 @@ process on malformed input, and `to_dict` drops a damaged union arm without a wo
 import dataclasses
 import enum
 import functools
+import re
 import types
 import typing
 from collections.abc import Callable, Hashable
@@ -15,8 +16,10 @@ from typing import Any
 
 import capnp
 
-from jackcapture.errors import InvalidValueError, JackCaptureError
+from jackcapture.errors import InvalidValueError
 from jackcapture.model.streams import AudioFormat, MidiFormat, StreamFormat
+
+_KJ_PLACE = re.compile(r"^\S+:\d+: failed: ")  # where in Cap'n Proto's source it was noticed
 
 _Encoder = Callable[[Any], Any]
 _Decoder = Callable[[Any], Any]
@@ -116,9 +119,8 @@ def _plain(hint: Any) -> Any:
     return _plain(hint.__supertype__) if isinstance(hint, typing.NewType) else hint
 
 
-def decoding_error(what: str, error: Exception) -> JackCaptureError:
+def decoding_error(what: str, error: Exception) -> InvalidValueError:
     """Name what a malformed message was meant to be."""
-    if isinstance(error, JackCaptureError):
-        return error
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    reason = _KJ_PLACE.sub("", reason)
     return InvalidValueError(f"not a valid {what}: {reason[:200]}")

@@ -1,7 +1,9 @@
 """Envelopes and broadcasts to bytes and back. Any bytes may come in: what is malformed raises InvalidValueError."""
 
+import contextlib
 import json
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,17 +57,14 @@ def encode_envelope(envelope: Envelope) -> bytes:
 def decode_envelope(data: bytes) -> Envelope:
     """Read an envelope; raises `InvalidValueError` for anything malformed and for another protocol version."""
     with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
-        try:
-            if reader.version != schemas.PROTOCOL_VERSION:
-                raise InvalidValueError(
-                    f"protocol version {reader.version}: this side speaks {schemas.PROTOCOL_VERSION}; "
-                    "run the same version of jackcapture on both sides",
-                    id=reader.id,
-                )
-            payload = _decode_arm(reader.payload, _PAYLOADS, "payload")
-            return Envelope(reader.id, payload, reader.version)
-        except (JackCaptureError, *DECODE_ERRORS) as error:
-            raise decoding_error("envelope", error) from error
+        if reader.version != schemas.PROTOCOL_VERSION:
+            raise InvalidValueError(
+                f"protocol version {reader.version}: this side speaks {schemas.PROTOCOL_VERSION}; "
+                "run the same version of jackcapture on both sides",
+                id=reader.id,
+            )
+        payload = _decode_arm(reader.payload, _PAYLOADS, "payload")
+        return Envelope(reader.id, payload, reader.version)
 
 
 def envelope_id(data: bytes) -> int:
@@ -74,7 +73,7 @@ def envelope_id(data: bytes) -> int:
         with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
             number: int = reader.id
             return number
-    except (JackCaptureError, *DECODE_ERRORS):
+    except JackCaptureError:
         return 0
 
 
@@ -92,10 +91,7 @@ def encode_broadcast(broadcast: Broadcast) -> bytes:
 def decode_broadcast(data: bytes) -> Broadcast:
     """Read a broadcast; raises `InvalidValueError` for anything malformed."""
     with _reader(schemas.broadcast.Broadcast, data, "broadcast") as reader:
-        try:
-            return Broadcast(reader.sequence, reader.publisher, _decode_arm(reader.event, _EVENTS, "event"))
-        except (JackCaptureError, *DECODE_ERRORS) as error:
-            raise decoding_error("broadcast", error) from error
+        return Broadcast(reader.sequence, reader.publisher, _decode_arm(reader.event, _EVENTS, "event"))
 
 
 def error_payload(error: JackCaptureError) -> messages.Error:
@@ -129,7 +125,9 @@ def _decode_arm(union: Any, kinds: dict[str, type], what: str) -> Any:
     return kind() if kind in _EMPTY else decoder(kind)(getattr(union, name))
 
 
-def _reader(struct: Any, data: bytes, what: str) -> Any:
+@contextlib.contextmanager
+def _reader(struct: Any, data: bytes, what: str) -> Iterator[Any]:
+    """Open a message for reading; all that goes wrong until the end of the block is an `InvalidValueError`."""
     if not _MIN_MESSAGE_BYTES <= len(data) <= MAX_MESSAGE_BYTES or len(data) % 8:
         raise InvalidValueError(
             f"a message of {len(data)} bytes is no {what}: it must have {_MIN_MESSAGE_BYTES} to "
@@ -138,6 +136,7 @@ def _reader(struct: Any, data: bytes, what: str) -> Any:
     try:
         # We read everything once. The limit stops a short message that unfolds to gigabytes, by pointing at the
         # same list again and again or by a list of many elements without size.
-        return struct.from_bytes(data, traversal_limit_in_words=len(data) // 8 + 64)
+        with struct.from_bytes(data, traversal_limit_in_words=len(data) // 8 + 64) as reader:
+            yield reader
     except DECODE_ERRORS as error:
         raise decoding_error(what, error) from error

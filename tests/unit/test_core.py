@@ -1,0 +1,324 @@
+"""The process callback, run on fake ports: each frame is in its place, or in a gap that says where and how long."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parts.core_harness import CoreHarness, as_stored, read, read_samples, samples_at
+
+from jackcapture.engine import _rt
+from jackcapture.engine.ring import Ring, RingGap, ring_capacity
+from jackcapture.model.streams import SampleFormat
+from jackcapture.model.takes import GapCause
+
+ffi, lib = _rt.ffi, _rt.lib
+WRAP = 1 << 32
+
+
+@pytest.fixture
+def harness() -> Iterator[CoreHarness]:
+    with CoreHarness() as harness:
+        yield harness
+
+
+# --- what goes in ---
+
+
+@pytest.mark.parametrize("channels", [1, 2, 7])
+def test_every_frame_of_every_channel_is_kept(harness: CoreHarness, channels: int) -> None:
+    ring = harness.attach(channels).ring
+    assert ring.cycles == 0
+    for frames in (64, 1, 63, 100):
+        harness.cycle(frames)
+    assert (ring.cycles, ring.first_frame, ring.delivered, ring.next_frame) == (4, 1000, 228, 1228)
+    np.testing.assert_array_equal(read_samples(ring, 0, 228), samples_at(1000, 228, channels))
+    np.testing.assert_array_equal(read_samples(ring, 100, 50), samples_at(1100, 50, channels))
+    assert ring.take_gaps() == []
+
+
+@pytest.mark.parametrize("period", [64, 96, 256])
+def test_an_attached_ring_keeps_the_newest_frames(harness: CoreHarness, period: int) -> None:
+    ring = harness.attach(2, capacity=256).ring
+    for _ in range(23):
+        harness.cycle(period)
+    newest = ring.delivered
+    assert newest == 23 * period
+    np.testing.assert_array_equal(read_samples(ring, newest - 256, 256), samples_at(1000 + newest - 256, 256, 2))
+    assert ring.take_gaps() == []
+    assert ring.fill == 0
+
+
+def test_a_guarded_ring_is_never_overwritten_and_the_rest_is_a_gap(harness: CoreHarness) -> None:
+    ring = harness.attach(capacity=256).ring
+    for _ in range(5):
+        harness.cycle(64)
+    ring.guard(100)
+    for _ in range(4):
+        harness.cycle(64)
+    # 100 + 256 = 356: 320 were delivered, and a period of 64 does not fit in 36.
+    assert ring.delivered == 320
+    assert ring.next_frame == 1000 + 9 * 64
+    np.testing.assert_array_equal(read_samples(ring, 100, 220), samples_at(1100, 220, 1))
+    assert ring.fill == pytest.approx(220 / 256)
+    assert ring.take_gaps() == []  # it has not ended yet
+    assert ring.pointer.lost_pending == 4 * 64
+
+    ring.consume(320)
+    harness.cycle(64)
+    assert ring.take_gaps() == [RingGap(320, 4 * 64, GapCause.RING_OVERFLOW)]
+    assert ring.pointer.lost_pending == 0
+    np.testing.assert_array_equal(read_samples(ring, 320, 64), samples_at(1000 + 9 * 64, 64, 1))
+
+    ring.unguard()
+    for _ in range(50):
+        harness.cycle(64)
+    assert ring.delivered == 320 + 51 * 64
+    assert ring.take_gaps() == []
+
+
+def test_the_last_place_of_a_guarded_ring_is_used(harness: CoreHarness) -> None:
+    ring = harness.attach(capacity=256).ring
+    ring.guard(0)
+    for _ in range(4):
+        harness.cycle(64)
+    assert (ring.delivered, ring.fill) == (256, 1.0)
+    harness.cycle(64)
+    assert ring.delivered == 256
+
+
+def test_skipped_frames_are_an_xrun_gap(harness: CoreHarness) -> None:
+    ring = harness.attach().ring
+    harness.cycle(64)
+    harness.cycle(64, skipped=1)
+    harness.cycle(64)
+    harness.cycle(64, skipped=1000)
+    assert ring.take_gaps() == [RingGap(64, 1, GapCause.XRUN), RingGap(192, 1000, GapCause.XRUN)]
+    assert ring.take_gaps() == []
+    assert ring.next_frame == harness.frame
+
+
+def test_frames_lost_in_a_row_are_one_gap_named_by_what_began_it(harness: CoreHarness) -> None:
+    first, second = harness.attach(capacity=256), harness.attach(capacity=256)
+    first.ring.guard(0)
+    for skipped in (0, 0, 0, 10, 0, 20):
+        harness.cycle(100, skipped=skipped)
+    first.ring.consume(200)
+    harness.cycle(100)
+    assert first.ring.take_gaps() == [RingGap(200, 430, GapCause.RING_OVERFLOW)]
+    assert second.ring.take_gaps() == [RingGap(300, 10, GapCause.XRUN), RingGap(500, 20, GapCause.XRUN)]
+
+    first.ring.consume(250)
+    harness.cycle(100)  # fills up to 400
+    harness.cycle(150, skipped=7)  # lost, but what began it was the skip
+    first.ring.consume(400)
+    harness.cycle(100)
+    assert first.ring.take_gaps() == [RingGap(400, 157, GapCause.XRUN)]
+
+
+def test_when_there_is_no_place_for_more_gaps_the_timeline_stays_whole(harness: CoreHarness) -> None:
+    stream = harness.attach(capacity=1 << 13)
+    harness.cycle(1)
+    for _ in range(lib.JC_GAP_SLOTS + 10):
+        harness.cycle(2, skipped=3)
+    ring = stream.ring
+    assert ring.delivered == 1 + lib.JC_GAP_SLOTS * 2
+    gaps = ring.take_gaps()
+    assert len(gaps) == lib.JC_GAP_SLOTS
+    assert gaps == [RingGap(1 + 2 * n, 3, GapCause.XRUN) for n in range(lib.JC_GAP_SLOTS)]
+    harness.cycle(2)
+    gaps += ring.take_gaps()
+    assert gaps[-1] == RingGap(1 + lib.JC_GAP_SLOTS * 2, 10 * 5, GapCause.XRUN)
+    assert ring.first_frame + ring.delivered + sum(gap.frames for gap in gaps) == ring.next_frame == harness.frame
+    assert stream.lost == [(1003 + 5 * n - 2, gap.frames, gap.cause) for n, gap in enumerate(gaps)]
+
+
+def test_a_period_longer_than_the_ring_is_lost_and_nothing_else(harness: CoreHarness) -> None:
+    ring = harness.attach(capacity=256).ring
+    harness.cycle(64)
+    harness.cycle(300)
+    harness.cycle(64)
+    assert ring.take_gaps() == [RingGap(64, 300, GapCause.RING_OVERFLOW)]
+    np.testing.assert_array_equal(read_samples(ring, 64, 64), samples_at(1364, 64, 1))
+
+
+def test_a_port_without_a_buffer_is_silent(harness: CoreHarness) -> None:
+    ring = harness.attach().ring
+    for _ in range(4):
+        harness.cycle(64)
+    harness.core.port_get_buffer = nothing = ffi.callback("void *(void *, uint32_t)", lambda port, frames: ffi.NULL)
+    assert lib.jc_process(64, harness.core) == 0
+    assert nothing is not None
+    assert not read_samples(ring, 256, 64).any()
+    np.testing.assert_array_equal(read_samples(ring, 64, 192), samples_at(1064, 192, 1))
+
+
+# --- frames ---
+
+
+@pytest.mark.parametrize("skipped", [0, 5, 100_000])
+def test_the_wrap_of_jacks_frame_counter_cannot_be_seen(skipped: int) -> None:
+    with CoreHarness(WRAP - 100) as harness:
+        ring = harness.attach(capacity=1024).ring
+        for cycle in range(6):
+            harness.cycle(64, skipped=skipped if cycle == 2 else 0)
+        assert (ring.first_frame, ring.next_frame) == (WRAP - 100, WRAP - 100 + 6 * 64 + skipped)
+        assert ring.take_gaps() == ([RingGap(128, skipped, GapCause.XRUN)] if skipped else [])
+        assert harness.core.backward_jumps == 0
+        assert lib.jc_next_frame(harness.core) == ring.next_frame
+        observed = harness.clock.observe()
+        assert observed is not None
+        assert observed.frame == ring.next_frame - 64
+        np.testing.assert_array_equal(read_samples(ring, 128, 256), samples_at(WRAP + 28 + skipped, 256, 1))
+
+
+def test_a_second_wrap() -> None:
+    with CoreHarness(WRAP - 32) as harness:
+        ring = harness.attach(capacity=1024).ring
+        harness.cycle(64)
+        for _ in range(3):
+            harness.cycle(64, skipped=(1 << 31) - 65)  # the most that one cycle may skip is below 2^31
+        assert ring.next_frame == harness.frame > 2 * WRAP
+        assert harness.core.backward_jumps == 0
+
+
+def test_a_counter_that_goes_back_records_no_frame_twice(harness: CoreHarness) -> None:
+    ring = harness.attach().ring
+    harness.cycle(64)
+    harness.cycle(64, jack_frame=1063)
+    assert harness.core.backward_jumps == 1
+    assert (ring.delivered, ring.next_frame) == (128, 1128)
+    harness.cycle(64)
+    assert harness.core.backward_jumps == 1
+    assert ring.take_gaps() == []
+    assert ring.next_frame == 1192
+
+
+# --- streams come and go ---
+
+
+def test_streams_come_and_go_while_jack_runs(harness: CoreHarness) -> None:
+    first = harness.attach(1)
+    harness.cycle(64)
+    second = harness.attach(2)
+    harness.cycle(64)
+    assert (second.ring.first_frame, second.ring.delivered) == (1064, 64)
+    harness.detach(first)
+    harness.cycle(64)
+    third = harness.attach(3, slot=first.slot)
+    harness.cycle(64)
+    assert (second.ring.delivered, third.ring.delivered, third.ring.first_frame) == (192, 64, 1192)
+    np.testing.assert_array_equal(read_samples(second.ring, 0, 192), samples_at(1064, 192, 2))
+    np.testing.assert_array_equal(read_samples(third.ring, 0, 64), samples_at(1192, 64, 3))
+    assert harness.core.stream_slots == 2
+
+
+def test_the_last_slot(harness: CoreHarness) -> None:
+    ring = harness.attach(slot=lib.JC_MAX_STREAMS - 1).ring
+    harness.cycle(64)
+    assert ring.delivered == 64
+
+
+# --- the clock and the flags ---
+
+
+def test_the_clock(harness: CoreHarness) -> None:
+    assert harness.clock.observe() is None
+    harness.cycle(64)
+    harness.cycle(32)
+    clock = ffi.new("jc_clock *")
+    assert lib.jc_read_clock(harness.core, clock) == 1
+    assert (clock.frame, clock.nframes, clock.usecs) == (1064, 32, 1064 * 1_000_000 // 48_000)
+    assert (lib.jc_cycles(harness.core), lib.jc_next_frame(harness.core)) == (2, 1096)
+    harness.clock_fails = True
+    harness.cycle(64)
+    observed = harness.clock.observe()
+    assert observed is not None
+    assert (observed.frame, observed.monotonic_us) == (1096, harness.microseconds())  # the time now is the next best
+
+
+def test_the_other_callbacks_only_count(harness: CoreHarness) -> None:
+    core = harness.core
+    lib.jc_xrun(core)
+    lib.jc_xrun(core)
+    lib.jc_port_registration(1, 1, core)
+    lib.jc_port_connect(1, 2, 1, core)
+    assert (core.xruns, core.graph_changes, core.shut_down) == (2, 2, 0)
+    lib.jc_shutdown(0, b"gone", core)
+    lib.jc_discard_message(b"unheard")
+    assert core.shut_down == 1
+
+
+# --- what comes out ---
+
+EDGES = [0.0, -0.0, 1.0, -1.0, 2.0, -2.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 1e-38, 3.4e38, -3.4e38]
+
+
+def edges(bits: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    """Samples at, between and beside the integers of a format: ties, full scale and its neighbours."""
+    full_scale = 2.0 ** (bits - 1)
+    whole = np.array([-3, -2, -1, 0, 1, 2, 3, full_scale - 2, full_scale - 1, full_scale, -full_scale])
+    near = (np.concatenate([whole - 0.5, whole, whole + 0.5]) / full_scale).astype(np.float32)
+    beside = [np.nextafter(near, np.float32(side)) for side in (-np.inf, np.inf)]
+    return np.concatenate([np.array(EDGES, np.float32), near, *beside]).astype(np.float32)
+
+
+@pytest.mark.parametrize(("sample_format", "bits"), [(SampleFormat.I16, 16), (SampleFormat.I24, 24)])
+def test_quantisation_is_numpys_to_the_last_bit(harness: CoreHarness, sample_format: SampleFormat, bits: int) -> None:
+    generator = np.random.default_rng(bits)
+    loud = generator.uniform(-1.2, 1.2, 20_000)
+    ties = (generator.integers(-(2**15), 2**15, 20_000) + 0.5) / 2.0 ** (bits - 1)
+    samples = np.concatenate([edges(bits), loud, ties]).astype(np.float32)
+    samples = samples[: samples.size // 2 * 2].reshape(-1, 2)
+    ring = harness.attach(2, capacity=1 << 15).ring
+    harness.cycle(len(samples), source=samples)
+
+    stored, clipped = read(ring, 0, len(samples), sample_format)
+    assert stored == as_stored(np.where(np.isnan(samples), 0, np.clip(samples, -4, 4)), sample_format)
+    whole = np.rint(np.nan_to_num(samples.astype(np.float64), posinf=9, neginf=-9) * 2.0 ** (bits - 1))
+    assert clipped == np.count_nonzero((whole < -(2.0 ** (bits - 1))) | (whole > 2.0 ** (bits - 1) - 1))
+    kept, clipped = read(ring, 0, len(samples))
+    assert (kept, clipped) == (samples.tobytes(), 0)  # float32 is kept bit by bit, NaN and all
+
+
+@given(
+    capacity=st.sampled_from([64, 256]),
+    channels=st.integers(1, 3),
+    before=st.integers(0, 300),
+    frames=st.integers(0, 64),
+    back=st.integers(0, 64),
+    sample_format=st.sampled_from(SampleFormat),
+)
+def test_any_range_is_read_across_the_end_of_the_ring(
+    capacity: int, channels: int, before: int, frames: int, back: int, sample_format: SampleFormat
+) -> None:
+    with CoreHarness() as harness:
+        ring = harness.attach(channels, capacity).ring
+        for _ in range(before // 50):
+            harness.cycle(50)
+        harness.cycle(max(1, before % 50))
+        start = max(0, ring.delivered - min(back + frames, capacity))
+        frames = min(frames, ring.delivered - start)
+        stored, _ = read(ring, start, frames, sample_format)
+        assert stored == as_stored(samples_at(1000 + start, frames, channels), sample_format)
+
+
+@given(seconds=st.floats(0, 60), rate=st.integers(1, 192_000))
+def test_a_ring_holds_what_was_asked_and_the_margin_of_a_start(seconds: float, rate: int) -> None:
+    capacity = ring_capacity(seconds, rate)
+    assert capacity.bit_count() == 1
+    assert capacity >= seconds * rate + 32768 - 1
+    assert capacity <= max(2 * (seconds * rate + 32768), 65536)
+
+
+def test_a_ring_lies_in_its_file(harness: CoreHarness) -> None:
+    ring = harness.attach(2, capacity=256).ring
+    harness.cycle(256)
+    with open(ring.path, "rb") as file:
+        head, samples = file.read(lib.JC_RING_HEADER_BYTES), file.read()
+    assert int.from_bytes(head[:8], "little") == lib.JC_RING_MAGIC
+    planar = np.frombuffer(samples, "<f4").reshape(2, 256)
+    np.testing.assert_array_equal(planar.T, samples_at(1000, 256, 2))
+    with pytest.raises(FileExistsError):
+        Ring(ring.path, 1, 256, 48_000)
