@@ -28,7 +28,7 @@ class JackCaptureError(Exception):
     code: ClassVar[str] = "internal"
     exit_status: ClassVar[int] = 1
 
-    def __init__(self, message: str, **details: Any) -> None:
+    def __init__(self, message: str, /, **details: Any) -> None:
         super().__init__(message)
         self.message = message
         self.details: dict[str, Any] = details

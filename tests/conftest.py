@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
 from parts import processes
 from parts.build import build
 from parts.jackd import JackServer, StartServer

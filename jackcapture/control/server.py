@@ -34,7 +34,7 @@ class Server:
         """Take calls until cancelled."""
         while True:
             identity, *frames = await self._router.recv_multipart()
-            task = asyncio.create_task(self._answer(identity, b"".join(frames)))
+            task = asyncio.create_task(self._answer(identity, frames))
             self._calls.add(task)
             task.add_done_callback(self._calls.discard)
 
@@ -45,10 +45,13 @@ class Server:
         sockets.remove_socket(self._runtime, sockets.CONTROL)
         self._context.term()
 
-    async def _answer(self, identity: bytes, data: bytes) -> None:
+    async def _answer(self, identity: bytes, frames: list[bytes]) -> None:
+        data = frames[0]
         number = envelope_id(data)
         payload: messages.Payload
         try:
+            if len(frames) != 1:
+                raise InvalidValueError(f"a message of {len(frames)} frames: it must have one, an envelope")
             envelope = decode_envelope(data)
             if not isinstance(envelope.payload, messages.OperationCall):
                 raise InvalidValueError(f"{type(envelope.payload).__name__} is no operation call")

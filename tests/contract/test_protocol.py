@@ -21,7 +21,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from parts.messages import BROADCASTS, ENVELOPES, any_value, arm, damaged, struct_of
 
 from jackcapture.errors import BY_CODE, InvalidValueError, JackCaptureError, NotFoundError
 from jackcapture.protocol import messages, schemas
@@ -40,6 +39,7 @@ from jackcapture.protocol.framing import (
     raised_from,
 )
 from jackcapture.protocol.sockets import CONTROL, ENGINE_COMMANDS, ENGINE_EVENTS, MAX_REQUEST_BYTES
+from parts.messages import BROADCASTS, ENVELOPES, any_value, arm, damaged, struct_of
 
 TESTS = Path(__file__).parents[1]
 GOLDEN = TESTS / "golden" / "protocol.json"

@@ -15,6 +15,7 @@ import jack
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from parts import processes
 from parts.build import build
 from parts.jackd import JackServer, StartServer, registered_servers, traces

@@ -1,6 +1,7 @@
 """The JACK server goes and comes back while a stream records."""
 
 import numpy as np
+
 from parts.jackd import StartServer
 from parts.rig import StartRig, wait_for
 from parts.sources import StartSource, expected_samples

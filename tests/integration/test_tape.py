@@ -10,11 +10,11 @@ import jack
 import numpy as np
 import pytest
 from blake3 import blake3
+
+from jackcapture import Client
 from parts.jackd import JackServer
 from parts.rig import RigProcess, StartRig
 from parts.sources import StartSource, expected_samples, frames_of
-
-from jackcapture import Client
 
 STEREO = "stream://test/stereo"
 OCTET = "stream://test/octet"

@@ -21,6 +21,7 @@ from parts.jackd import JackServer
 
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
 PATIENCE = 20.0
+RATE = 48000
 
 
 class StartRig(Protocol):
@@ -136,6 +137,7 @@ class RigProcess:
             lambda: client.call("stream_status", uri=uri),
             lambda status: bool(status["head_sample"] >= frames),
             f"{frames} frames of {uri}",
+            PATIENCE + 2 * frames / RATE,
         )
         return status
 

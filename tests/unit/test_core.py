@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parts.core_harness import CoreHarness, as_stored, read, read_samples, samples_at
 
 from jackcapture.engine import _rt
 from jackcapture.engine.ring import Ring, RingGap, ring_capacity
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause
+from parts.core_harness import CoreHarness, as_stored, read, read_samples, samples_at
 
 ffi, lib = _rt.ffi, _rt.lib
 WRAP = 1 << 32

@@ -14,14 +14,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from parts.core_harness import CoreHarness
-from parts.recorder_rig import CAPACITY, MARGIN, Rig
 
 from jackcapture.engine import recorder as recorder_module
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, UnreachableError
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause, StreamStatus
 from jackcapture.protocol.messages import AT_ONCE, StreamError
+from parts.core_harness import CoreHarness
+from parts.recorder_rig import CAPACITY, MARGIN, Rig
 
 CYCLES = st.tuples(st.integers(1, 64), st.one_of(st.just(0), st.just(0), st.integers(1, 300)))
 
