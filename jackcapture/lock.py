@@ -46,19 +46,3 @@ class ProcessLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def lock_owner(path: str) -> int | None:
-    """Give the process id of whoever holds the lock at `path` now; None if nobody does."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        written = os.pread(descriptor, 32, 0).strip()
-        return int(written) if written.isdigit() else None
-    finally:
-        os.close(descriptor)
-    return None

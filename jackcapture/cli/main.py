@@ -47,10 +47,9 @@ for commands in (status, streams, slices, artifacts, rig):
 
 def main() -> None:
     """Run the command line and exit with the status of the error tree."""
-    arguments = _global_options_first(sys.argv[1:])
-    options.json = "--json" in arguments  # known even if the rest does not parse
+    options.json = "--json" in sys.argv[1:]  # known even if the rest does not parse
     try:
-        status_or_none = app(args=arguments, standalone_mode=False)
+        status_or_none = app(args=_global_options_first(sys.argv[1:]), standalone_mode=False)
     except JackCaptureError as error:
         sys.exit(report(error))
     except typer.Abort:
@@ -64,8 +63,16 @@ def main() -> None:
         message = getattr(error, "format_message", None)  # of the parser's usage errors
         if message is None:
             raise
-        sys.exit(report(InvalidValueError(f"{message()} See '{_command_of(error)} --help'.")))
+        sys.exit(
+            report(InvalidValueError(f"{message().rstrip('.')}{_given(error)}; see '{_command_of(error)} --help'"))
+        )
     sys.exit(status_or_none or 0)
+
+
+def _given(error: Exception) -> str:
+    """Quote the value that did not fit: the parser's message leaves it out."""
+    details = getattr(error.__context__, "errors", None)
+    return f" (given: {details()[0]['input']!r})" if details is not None else ""
 
 
 def _command_of(error: Exception) -> str:
@@ -84,7 +91,10 @@ def _global_options_first(arguments: list[str]) -> list[str]:
         elif argument in _GLOBAL_FLAGS or argument.startswith(tuple(f"{name}=" for name in _GLOBAL_OPTIONS)):
             first.append(argument)
         elif argument in _GLOBAL_OPTIONS:
-            first += [argument, *(value for value in [next(waiting, None)] if value is not None)]
+            value = next(waiting, None)
+            if value is None:
+                raise InvalidValueError(f"{argument} needs a value; see 'jackcapture --help'")
+            first += [argument, value]
         else:
             rest.append(argument)
     return first + rest

@@ -1,6 +1,7 @@
 """Runs control: `python -m jackcapture.control`, with what `up` passes on."""
 
 import argparse
+import json
 import logging
 import sys
 
@@ -21,6 +22,7 @@ def main() -> int:
         run_control(load_settings(overrides, config=options.config))
     except JackCaptureError as error:
         logging.getLogger(__name__).error("%s", error)
+        print(json.dumps(error.as_json()))  # for whoever started us
         return error.exit_status
     return 0
 

@@ -37,6 +37,7 @@ class Streams:
         self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
         self._sealing: dict[str, asyncio.Task[SealedChunk]] = {}  # by path
         self._background: set[asyncio.Task[None]] = set()
+        self._creating = asyncio.Lock()
         self.wants_state = asyncio.Event()
         """Set when something happened that the engine's state would explain."""
 
@@ -72,11 +73,24 @@ class Streams:
 
     async def create(self, definition: StreamDefinition) -> ManagedStream:
         """Define a stream and, if JACK runs, put its ports into the graph."""
-        record = await asyncio.to_thread(enter_definition, self._store, self._catalog, definition)
-        stream = ManagedStream(record)
-        self._streams[definition.uri] = stream
-        with contextlib.suppress(UnreachableError):  # it is attached when there is a server
-            await self._attach(stream)
+        async with self._creating:
+            if definition.uri in self._streams:
+                raise ConflictError(
+                    f"{definition.uri} exists already; its definition cannot change, so choose another URI",
+                    uri=definition.uri,
+                )
+            # First of all: a stream whose ports JACK refuses must not come to be.
+            state = None
+            with contextlib.suppress(UnreachableError):  # it is attached when there is a server
+                state = await self._link.request(messages.StreamAttach(definition), StreamState)
+            try:
+                record = await asyncio.to_thread(enter_definition, self._store, self._catalog, definition)
+            except BaseException:
+                if state is not None:
+                    await self._link.request(messages.StreamDetach(definition.uri), messages.Done)
+                raise
+            stream = ManagedStream(record, engine_state=state)
+            self._streams[definition.uri] = stream
         return stream
 
     async def start(self, uris: Iterable[str]) -> list[ManagedStream]:
@@ -455,4 +469,8 @@ async def _locked(streams: list[ManagedStream]) -> AsyncIterator[None]:
             streams, key=lambda stream: stream.uri
         ):  # one order, so that two calls cannot wait in a ring
             await stack.enter_async_context(stream.lock)
-        yield
+        try:
+            yield
+        finally:
+            for stream in streams:
+                stream.changed_at = time.monotonic()

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
@@ -12,13 +13,22 @@ POLL_INTERVAL = 0.01
 
 
 def start(
-    command: Sequence[str], *, environment: Mapping[str, str] | None = None, output: IO[Any] | int | None = None
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    output: IO[Any] | int | None = None,
+    result: IO[Any] | None = None,
 ) -> "subprocess.Popen[bytes]":
-    """Start a process in a session of its own, so that a terminal's interrupt reaches only whoever started it."""
+    """Start a process in a session of its own, so that a terminal's interrupt reaches only whoever started it.
+
+    What it writes goes to `output` (our standard error unless given: standard output is for our own results); its
+    standard output goes to `result` if that is given.
+    """
+    output = sys.stderr.fileno() if output is None else output
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        stdout=output,
+        stdout=output if result is None else result,
         stderr=output,
         env=None if environment is None else dict(environment),
         start_new_session=True,

@@ -1,16 +1,17 @@
 """Runs control (which runs the engine) and keeps it running: what `up` does, and the demo."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import IO, Any
 
-from jackcapture.errors import ConflictError, StorageError, UnreachableError
-from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, lock_owner
+from jackcapture.errors import JackCaptureError, UnreachableError, from_code
 from jackcapture.processes import children
 from jackcapture.settings import Settings
 
@@ -38,6 +39,7 @@ class Rig:
         self._ready_pid = ready_pid
         self._output = output
         self._control: subprocess.Popen[bytes] | None = None
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - control's error if it cannot start; lives with the rig
         self._last_start = 0.0
 
     def start(self) -> None:
@@ -46,28 +48,20 @@ class Rig:
         deadline = time.monotonic() + START_SECONDS
         while self._ready_pid() != self._process().pid:  # another control may answer: ours is then refused
             status = self._process().poll()
-            if status == ConflictError.exit_status:
-                raise self._refused()
             if status is not None:
-                kind = StorageError if status == StorageError.exit_status else UnreachableError
-                raise kind(f"control ended with status {status} at its start; its message stands above")
+                raise self._refused(status)
             if time.monotonic() > deadline:
-                self.stop()
                 raise UnreachableError(f"control did not answer within {START_SECONDS:g} s")
             time.sleep(children.POLL_INTERVAL)
 
-    def _refused(self) -> ConflictError:
-        """Tell who has the runtime directory or the store."""
-        for path in (os.path.join(self._settings.runtime, CONTROL_LOCK), os.path.join(self._settings.root, STORE_LOCK)):
-            owner = lock_owner(path)
-            if owner is not None:
-                return ConflictError(
-                    f"jackcapture runs here already: process {owner} holds {path}; use it, end it with 'jackcapture "
-                    "down', or name another --root and --runtime",
-                    pid=owner,
-                    path=path,
-                )
-        return ConflictError("control was refused; its message stands above")
+    def _refused(self, status: int) -> JackCaptureError:
+        """Give the error that control ended with; one of these names the process that has store or directory."""
+        self._said.seek(0)
+        try:
+            error = json.loads(self._said.read())["error"]
+            return from_code(error["code"], error["message"], error["details"])
+        except (ValueError, LookupError, TypeError):
+            return UnreachableError(f"control ended with status {status} at its start; its log says why")
 
     def keep(self) -> bool:
         """Start control again if it died; False if it ended in order, because somebody told it to."""
@@ -83,10 +77,15 @@ class Rig:
 
     def stop(self) -> int:
         """End control, which stops and seals all recordings and ends the engine; gives its exit status."""
+        self._said.close()
         return 0 if self._control is None else children.end(self._control, STOP_SECONDS)
 
     def __enter__(self) -> "Rig":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
@@ -108,4 +107,4 @@ class Rig:
         ]
         if self._config is not None:
             command += ["--config", os.path.abspath(self._config)]
-        self._control = children.start(command, output=self._output)
+        self._control = children.start(command, output=self._output, result=self._said)

@@ -26,6 +26,8 @@ _HIGH_WATER_MARK = 100_000  # an event more is dropped; state requests make up f
 
 def make_runtime_directory(path: str) -> str:
     """Make the directory of the sockets with mode 0700 and check that nobody else may enter; gives its real path."""
+    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL):
+        socket_address(path, name)  # raises if it is too long, before anything is made
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         found = os.stat(path)

@@ -75,6 +75,11 @@ class RigProcess:
         """End it with SIGTERM and give its exit status."""
         assert self.process is not None
         self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it has ended and give its exit status."""
+        assert self.process is not None
         status = self.process.wait(PATIENCE * 2)
         assert self.process.stdout is not None
         self.process.stdout.close()
