@@ -62,7 +62,7 @@ class EngineProcess:
         finally:
             self._context.destroy(linger=0)
             self._log.close()
-            shutil.rmtree(self.rings)
+            shutil.rmtree(self.rings, ignore_errors=True)  # an engine that ended in order has removed it
             if self._owns_folder:
                 shutil.rmtree(self.folder)
 
