@@ -16,7 +16,7 @@ def translated(path: str) -> Iterator[None]:
     """Turn SQLite's errors into those of jackcapture."""
     try:
         yield
-    except sqlite3.DatabaseError as error:
+    except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             raise StorageFullError(f"the disk is too full for the catalog {path}", path=path) from error

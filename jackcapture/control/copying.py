@@ -85,4 +85,5 @@ def _name(temporary: str, path: str) -> None:
     except FileExistsError:
         raise ConflictError(f"{path} exists already; name a file that does not", path=path) from None
     except OSError:  # no hard links there
+        check_new_file(path)
         os.rename(temporary, path)

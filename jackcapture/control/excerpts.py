@@ -1,7 +1,8 @@
 """Finds the chunks that hold a range of a stream, sealed or not, also while it is recorded."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog
@@ -44,7 +45,7 @@ class Excerpt:
     to_sample: int
     pieces: tuple[Piece, ...]
     gaps: tuple[Gap, ...]
-    unsealed_clocks: tuple[ClockSnapshot, ...]
+    unsealed_clocks: Mapping[int, tuple[ClockSnapshot, ...]]  # by take number
 
     @property
     def frames(self) -> int:
@@ -76,8 +77,8 @@ def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -
     head = takes[-1].end_sample
     if state is not None and state.take_number == takes[-1].take.number:
         head = state.head_sample
-    elif stream.take is not None:
-        head = max(head, stream.take.next_sample)
+    elif (live := stream.take) is not None:  # the loop may end the take meanwhile
+        head = max(head, live.next_sample)
     return Extent(takes[0].take.first_sample, head)
 
 
@@ -115,15 +116,16 @@ def collect(
     in the catalog.
     """
     gaps: dict[int, Gap] = {}
-    clocks: list[ClockSnapshot] = []
+    clocks: dict[int, tuple[ClockSnapshot, ...]] = {}
     spans: dict[tuple[int, int], _Span] = {}
-    for full in [*(state.chunks_done if state else ()), *(stream.take.pending.values() if stream.take else ())]:
+    live = stream.take  # once: the loop may end the take meanwhile
+    for full in [*(state.chunks_done if state else ()), *(live.pending.values() if live else ())]:
         end = full.first_sample + full.samples_written
         spans[full.take_number, full.chunk_index] = _Span(
             full.take_number, full.chunk_index, full.first_sample, end, _staging(full.path)
         )
         gaps |= {gap.position: gap for gap in full.gaps}
-        clocks += full.clocks
+        clocks[full.take_number] = clocks.get(full.take_number, ()) + full.clocks
     if state is not None and state.chunk.path:
         chunk = state.chunk
         end = chunk.first_sample + chunk.samples
@@ -131,7 +133,7 @@ def collect(
             state.take_number, chunk.index, chunk.first_sample, end, _staging(chunk.path)
         )
         gaps |= {gap.position: gap for gap in state.gaps}
-        clocks += state.clocks
+        clocks[state.take_number] = clocks.get(state.take_number, ()) + state.clocks
     for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
         at = sealed.chunk
         spans[sealed.take_number, at.index] = _Span(
@@ -145,7 +147,7 @@ def collect(
         to_sample,
         tuple(_pieces(stream.definition, spans.values(), from_sample, to_sample)),
         tuple(sorted(overlapping, key=lambda gap: gap.position)),
-        tuple(sorted(clocks, key=lambda at: at.sample_position)),
+        clocks,
     )
 
 
@@ -157,10 +159,11 @@ def open_piece(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece) -
             return store.open(address)
         except NotFoundError:
             # Its row was there before its staging name went.
-            address = catalog.chunk(excerpt.definition.uri, piece.take_number, piece.chunk_index).content
+            with contextlib.suppress(NotFoundError):
+                address = catalog.chunk(excerpt.definition.uri, piece.take_number, piece.chunk_index).content
     raise StorageDamagedError(
-        f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} is in the catalog, but its "
-        f"content {store.path(address)} is missing",
+        f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} is missing in the store: "
+        f"there is no {store.path(address)}",
         path=store.path(address),
     )
 

@@ -1,5 +1,6 @@
 """Cuts a range of a stream into an artifact; the samples are moved by the kernel. Everything here blocks."""
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -135,7 +136,7 @@ def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str,
         return store.seal(staging, total)
     except OSError as error:
         store.discard(staging)
-        kind = StorageFullError if isinstance(error, OSError) and error.errno == 28 else StorageError
+        kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
         raise kind(f"the slice cannot be written to {path}: {error.strerror}", path=path) from error
     except BaseException:
         store.discard(staging)
@@ -155,7 +156,6 @@ def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int)
     snapshots = {
         at.sample_position: at for at in catalog.clocks(excerpt.definition.uri, take_number, position, position + 1)
     }
-    if take_number == excerpt.takes[-1]:
-        snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks}
+    snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
     ordered = [snapshots[at] for at in sorted(snapshots)]
     return wall_clock_at(ordered, position, excerpt.definition.audio.sample_rate)
