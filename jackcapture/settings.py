@@ -43,6 +43,10 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InvalidValueError(f"{name} = {value}: it must be {low} to {high}", setting=name)
+        for name in ("root", "runtime"):
+            value = getattr(self, name)
+            if not os.path.isabs(value):
+                raise InvalidValueError(f"{name} = {value!r}: it must be an absolute path", setting=name)
         for name in ("server", "client_name"):
             value = getattr(self, name)
             if not 1 <= len(value) <= 63 or "/" in value or ":" in value or "\0" in value:
@@ -80,6 +84,8 @@ def load_settings(
     values.setdefault("runtime", _default_runtime(environment))
     for key in ("root", "runtime", "ring_directory"):
         if values.get(key):
+            if "\0" in values[key]:
+                raise InvalidValueError(f"{key} = {values[key]!r}: it is not a path", setting=key)
             values[key] = os.path.realpath(os.path.expanduser(values[key]))
     return Settings(**values)
 

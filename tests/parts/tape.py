@@ -117,8 +117,16 @@ class Tape:
         )  # fmt: skip
 
     def end(self) -> None:
-        """Seal what is pending and end the take."""
+        """Seal what is pending or in progress and end the take."""
         assert self.take is not None
+        if self.state is not None and self.state.take_number == self.take.number:
+            at = self.state.chunk
+            self.seal(
+                StreamChunkFull(
+                    self.stream.uri, at.path, at.bytes, at.samples, BEGIN_NS, self.number, at.index, at.first_sample,
+                    self.state.gaps, self.state.clocks,
+                )
+            )  # fmt: skip
         for full in list(self.stream.take.pending.values()) if self.stream.take else ():
             self.seal(full)
         self.catalog.end_take(self.stream.uri, self.number, self.frames - self.take.first_sample, BEGIN_NS, "")
