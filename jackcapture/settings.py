@@ -80,7 +80,8 @@ def load_settings(
         if environment.get(ENVIRONMENT[key]):
             values[key] = environment[ENVIRONMENT[key]]
     values.update({key: value for key, value in overrides.items() if value is not None})
-    values.setdefault("root", _default_root(environment))
+    if "root" not in values:
+        values["root"] = _default_root()
     values.setdefault("runtime", _default_runtime(environment))
     for key in ("root", "runtime", "ring_directory"):
         if values.get(key):
@@ -116,17 +117,16 @@ def _read(path: str) -> dict[str, Any]:
 
 
 def _config_directory(environment: Mapping[str, str]) -> str:
+    if environment.get("XDG_CONFIG_HOME"):
+        return os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture")
     import platformdirs  # noqa: PLC0415 - only this default needs it
 
-    return (
-        environment.get("XDG_CONFIG_HOME", "") and os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture")
-    ) or platformdirs.user_config_dir("jackcapture", appauthor=False)
+    return platformdirs.user_config_dir("jackcapture", appauthor=False)
 
 
-def _default_root(environment: Mapping[str, str]) -> str:
-    import platformdirs  # noqa: PLC0415
+def _default_root() -> str:
+    import platformdirs  # noqa: PLC0415 - only this default needs it
 
-    del environment
     return platformdirs.user_data_dir("jackcapture", appauthor=False)
 
 

@@ -141,11 +141,11 @@ def test_the_wall_clock_of_a_take_is_told_by_its_own_snapshots(tmp_path: Path) -
         tape.begin()  # a day later; its snapshots are not sealed yet
         full = tape.full(samples(tape, 50), clocks=[moment(end, take=2)])
         tape.progress(samples(tape, 50), done=[full], clocks=[moment(end + 50, take=2)])
-        first, _ = slice_of(tape, 110, 140)
+        first, _ = slice_of(tape, 155, 170)  # after the last snapshot of its take
         second, _ = slice_of(tape, end + 10, end + 60)
         both, _ = slice_of(tape, 110, end + 60)
     for result, begin, stop in (
-        (first, moment(110), moment(140)),
+        (first, moment(155), moment(170)),
         (second, moment(end + 10, 2), moment(end + 60, 2)),
         (both, moment(110), moment(end + 60, 2)),
     ):
