@@ -23,7 +23,7 @@ class ProcessLock:
             raise StorageError(f"lock file {path} cannot be made: {error.strerror}", path=path) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             owner = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
             os.close(self._descriptor)
             raise ConflictError(
@@ -32,6 +32,9 @@ class ProcessLock:
                 path=path,
                 pid=int(owner) if owner.isdecimal() else None,
             ) from None
+        except OSError as error:  # such as a network file system without locks
+            os.close(self._descriptor)
+            raise StorageError(f"lock file {path} cannot be locked: {error.strerror}", path=path) from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 

@@ -60,9 +60,7 @@ def new_file(path: str) -> Iterator[int]:
         descriptor, temporary = tempfile.mkstemp(prefix=".jackcapture-", dir=os.path.dirname(path))
         try:
             yield descriptor
-            mask = os.umask(0)
-            os.umask(mask)
-            os.fchmod(descriptor, 0o666 & ~mask)
+            os.fchmod(descriptor, 0o666 & ~_umask())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -87,3 +85,9 @@ def _name(temporary: str, path: str) -> None:
     except OSError:  # no hard links there
         check_new_file(path)
         os.rename(temporary, path)
+
+
+def _umask() -> int:
+    """Give the process's umask. os.umask would have to set it, also for the files of other threads."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
