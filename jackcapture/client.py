@@ -9,13 +9,13 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from jackcapture.errors import UnreachableError
+from jackcapture.model.progress import Progress
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
 from jackcapture.settings import load_settings
@@ -23,8 +23,6 @@ from jackcapture.settings import load_settings
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-
-Progress = Callable[[int, int, str], None]
 
 _CONNECT_SECONDS = 2.0
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from jackcapture.cli import text
-from jackcapture.cli.session import say, show
+from jackcapture.cli.session import control_pid, say, show
 from jackcapture.client import Client
 from jackcapture.errors import InvalidValueError, JackCaptureError, StorageError, UnreachableError
 from jackcapture.processes import children
@@ -19,7 +19,7 @@ from jackcapture.processes.rig import Rig
 from jackcapture.settings import Settings
 
 PLAYED = "stream://demo/player"
-SILENT = "stream://demo/four-channels"
+QUAD = "stream://demo/four-channels"
 CHUNK_BYTES = 256 << 10
 """Small, so that many chunks change hands in a few seconds."""
 
@@ -36,7 +36,9 @@ def run_demo(seconds: float, out: str, server: str | None) -> None:
         log_path = os.path.join(folder, "log.txt")
         log = stack.enter_context(open(log_path, "wb"))
         settings = Settings(root=os.path.join(folder, "store"), runtime=os.path.join(scratch, "run"), server=server)
-        stack.enter_context(Rig(settings, None, lambda: _ready_pid(settings), output=log))
+        stack.enter_context(
+            Rig(settings, None, lambda: control_pid(settings, lambda status: status["jack"]["running"]), output=log)
+        )
         stack.enter_context(_player(server, log))
         client = stack.enter_context(Client(runtime=settings.runtime))
         say(f"recording {seconds:g} s from JACK server {server}")
@@ -48,12 +50,12 @@ def run_demo(seconds: float, out: str, server: str | None) -> None:
 
 def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
     client.call("stream_create", uri=PLAYED, channels=2, sources=["player:out_.*"], chunk_size_bytes=CHUNK_BYTES)
-    client.call("stream_create", uri=SILENT, channels=4, sources=["player:out_left"], chunk_size_bytes=CHUNK_BYTES)
-    started = client.call("stream_start", uris=[PLAYED, SILENT])
+    client.call("stream_create", uri=QUAD, channels=4, sources=["player:out_left"], chunk_size_bytes=CHUNK_BYTES)
+    started = client.call("stream_start", uris=[PLAYED, QUAD])
     frames = {stream["takes"][-1]["start_frame"] for stream in started}
     _watch(client, seconds)
     grabbed = client.call("grab", duration=f"{min(4.0, seconds / 2):g}s", uris=[PLAYED], out=folder)[0]
-    stopped = client.call("stream_stop", uris=[PLAYED, SILENT])
+    stopped = client.call("stream_stop", uris=[PLAYED, QUAD])
     whole = client.call(
         "stream_slice", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.wav")
     )
@@ -106,14 +108,8 @@ def _make_folder(out: str) -> str:
     return folder
 
 
-def _ready_pid(settings: Settings) -> int | None:
-    """Give the process id of control once its engine is on the JACK server."""
-    try:
-        with Client(runtime=settings.runtime, timeout=1.0) as client:
-            status = client.call("status")
-    except UnreachableError:
-        return None
-    return int(status["control"]["pid"]) if status["jack"]["running"] else None
+def _has_jack(status: dict[str, Any]) -> bool:
+    return bool(status["jack"]["running"])
 
 
 @contextlib.contextmanager

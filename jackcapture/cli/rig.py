@@ -7,12 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jackcapture.cli.session import call, options, say, show
-from jackcapture.errors import UnreachableError
+from jackcapture.cli.session import call, control_pid, options, say, show
 from jackcapture.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +38,10 @@ def _up(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with _jack_server(settings, dummy) as settings, Rig(settings, options.config, lambda: _ready_pid(settings)) as rig:
+    with (
+        _jack_server(settings, dummy) as settings,
+        Rig(settings, options.config, lambda: control_pid(settings, _has_engine)) as rig,
+    ):
         with Client(runtime=settings.runtime) as client:
             _tell_ready(settings, client)
         while not ended.wait(_WATCH_SECONDS):
@@ -62,16 +64,8 @@ def _demo(
     run_demo(seconds, out, options.server)
 
 
-def _ready_pid(settings: Settings) -> int | None:
-    """Give the process id of the control that answers, once it has an engine."""
-    from jackcapture.client import Client  # noqa: PLC0415
-
-    try:
-        with Client(runtime=settings.runtime, timeout=1.0) as client:
-            status = client.call("status")
-    except UnreachableError:
-        return None
-    return int(status["control"]["pid"]) if status["engine"] else None
+def _has_engine(status: dict[str, Any]) -> bool:
+    return status["engine"] is not None
 
 
 def _tell_ready(settings: Settings, client: "Client") -> None:

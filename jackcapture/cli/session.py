@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jackcapture.errors import JackCaptureError
+from jackcapture.errors import JackCaptureError, UnreachableError
 from jackcapture.settings import Settings, load_settings
 
 
@@ -37,6 +37,18 @@ def call(operation: str, **arguments: Any) -> Any:
 
     with Client(runtime=options.runtime, config=options.config) as client, _progress_bar(operation) as progress:
         return client.call(operation, progress=progress, **arguments)
+
+
+def control_pid(settings: Settings, is_ready: Callable[[Any], bool]) -> int | None:
+    """Give the process id of the control that answers, once its status is what is waited for."""
+    from jackcapture.client import Client  # noqa: PLC0415
+
+    try:
+        with Client(runtime=settings.runtime, timeout=1.0) as client:
+            status = client.call("status")
+    except UnreachableError:
+        return None
+    return int(status["control"]["pid"]) if is_ready(status) else None
 
 
 def show(result: Any, as_text: Callable[[Any], None]) -> None:

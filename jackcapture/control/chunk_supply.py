@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.errors import NotFoundError, StorageFullError
-from jackcapture.model.addresses import Staging
+from jackcapture.model.addresses import staging_of
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk
 from jackcapture.model.uris import parse_stream_uri
@@ -47,7 +47,7 @@ class ChunkSupply:
 
     async def discard(self, path: str) -> None:
         """Remove a chunk that holds nothing."""
-        await asyncio.get_running_loop().run_in_executor(self._making, self._store.discard, _staging(path))
+        await asyncio.get_running_loop().run_in_executor(self._making, self._store.discard, staging_of(path))
 
     async def seal(self, full: StreamChunkFull) -> SealedChunk:
         """Seal a full chunk and enter it in the catalog. May be repeated after any failure."""
@@ -74,7 +74,7 @@ class ChunkSupply:
 
     def _seal(self, full: StreamChunkFull) -> SealedChunk:
         uri = parse_stream_uri(full.stream_uri)
-        staging = _staging(full.path)
+        staging = staging_of(full.path)
         known = self._known(uri, full)
         if known is None:
             # The name stays until the row is there: whoever dies in between finds the chunk and seals it again.
@@ -102,7 +102,3 @@ class ChunkSupply:
             return self._catalog.chunk(parse_stream_uri(uri), full.take_number, full.chunk_index)
         except NotFoundError:
             return None
-
-
-def _staging(path: str) -> Staging:
-    return Staging(os.path.basename(path))

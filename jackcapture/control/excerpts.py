@@ -1,14 +1,13 @@
 """Finds the chunks that hold a range of a stream, sealed or not, also while it is recorded."""
 
 import contextlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
-from jackcapture.model.addresses import Content, Staging
+from jackcapture.model.addresses import Content, Staging, staging_of
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap
 from jackcapture.protocol.messages import StreamState
@@ -122,7 +121,7 @@ def collect(
     for full in [*(state.chunks_done if state else ()), *(live.pending.values() if live else ())]:
         end = full.first_sample + full.samples_written
         spans[full.take_number, full.chunk_index] = _Span(
-            full.take_number, full.chunk_index, full.first_sample, end, _staging(full.path)
+            full.take_number, full.chunk_index, full.first_sample, end, staging_of(full.path)
         )
         gaps |= {gap.position: gap for gap in full.gaps}
         clocks[full.take_number] = clocks.get(full.take_number, ()) + full.clocks
@@ -130,7 +129,7 @@ def collect(
         chunk = state.chunk
         end = chunk.first_sample + chunk.samples
         spans[state.take_number, chunk.index] = _Span(
-            state.take_number, chunk.index, chunk.first_sample, end, _staging(chunk.path)
+            state.take_number, chunk.index, chunk.first_sample, end, staging_of(chunk.path)
         )
         gaps |= {gap.position: gap for gap in state.gaps}
         clocks[state.take_number] = clocks.get(state.take_number, ()) + state.clocks
@@ -191,7 +190,3 @@ def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: i
             "tells more",
             position=position,
         )
-
-
-def _staging(path: str) -> Staging:
-    return Staging(os.path.basename(path))

@@ -3,7 +3,6 @@
 import errno
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog
@@ -16,14 +15,13 @@ from jackcapture.errors import InvalidValueError, StorageError, StorageFullError
 from jackcapture.formats.wav import wav_header, wav_padding
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.progress import Progress
 from jackcapture.model.results import GapResult, SliceResult, WallClockRange
 from jackcapture.model.times import iso
 from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Sealed, Store
 
 MIME_TYPES = {"wav": "audio/vnd.wave", "raw": "application/octet-stream"}
-
-Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True, slots=True)

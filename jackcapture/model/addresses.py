@@ -34,3 +34,8 @@ class Staging:
 
 
 CasAddress = Content | Staging
+
+
+def staging_of(path: str) -> Staging:
+    """Give the address of the staging file at a path; raises `InvalidValueError` if its name is none."""
+    return Staging(path.rpartition("/")[2])

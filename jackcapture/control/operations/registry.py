@@ -16,12 +16,10 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
+from jackcapture.model.progress import Progress
 from jackcapture.protocol.messages import EngineState
 from jackcapture.settings import Settings
 from jackcapture.store import Store
-
-Progress = Callable[[int, int, str], None]
-"""Told how much is done, of how much (0: unknown), and of what; any thread."""
 
 
 class Services(Protocol):

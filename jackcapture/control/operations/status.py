@@ -1,13 +1,11 @@
 """Operations that tell how things are, and the one that ends them."""
 
 import asyncio
-import contextlib
 import os
 
 from jackcapture._version import VERSION
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.control.operations.streams import describe_streams
-from jackcapture.errors import UnreachableError
+from jackcapture.control.operations.streams import describe_known_streams, reachable_engine
 from jackcapture.model.results import (
     DoneResult,
     JackResult,
@@ -24,14 +22,12 @@ from jackcapture.protocol.messages import EngineState, PortList, PortsRequest
 async def status(context: Context) -> StatusResult:
     """Give the state of JACK, engine, control, streams and store."""
     services = context.services
-    engine: EngineState | None = None
-    with contextlib.suppress(UnreachableError):
-        engine = await services.engine_state()
+    engine = await reachable_engine(context)
     return StatusResult(
         jack=_jack(context, engine),
         engine=None if engine is None else ProcessResult(engine.pid, iso(engine.since_ns), engine.version),
         control=ProcessResult(os.getpid(), iso(services.started_at_ns), VERSION),
-        streams=await describe_streams(context),
+        streams=await describe_known_streams(context, services.streams.all(), engine),
         sessions=(),
         store=await store_status(context),
         warnings=() if engine is None else engine.warnings,

@@ -2,13 +2,16 @@
 
 import asyncio
 import re
+from collections.abc import Iterable
 
+from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
 from jackcapture.model.results import StreamResult
 from jackcapture.model.streams import DEFAULT_CHUNK_BYTES, AudioFormat, StreamDefinition, parse_sample_format
 from jackcapture.model.uris import device_of, parse_stream_uri
+from jackcapture.protocol.messages import EngineState
 
 
 @operation
@@ -41,58 +44,57 @@ async def stream_create(
         sources=tuple(_checked_source(source) for source in sources or ()),
     )
     stream = await context.services.streams.create(definition)
-    return await asyncio.to_thread(describe_stream, context.services.catalog, stream, 0)
+    return (await describe_streams(context, [stream]))[0]
 
 
 @operation
 async def stream_start(context: Context, uris: list[str]) -> tuple[StreamResult, ...]:
     """Begin to record streams, all on the same JACK frame."""
-    streams = await context.services.streams.start(uris)
-    catalog = context.services.catalog
-    return tuple([await asyncio.to_thread(describe_stream, catalog, stream, 0) for stream in streams])
+    return await describe_streams(context, await context.services.streams.start(uris))
 
 
 @operation
 async def stream_stop(context: Context, uris: list[str]) -> tuple[StreamResult, ...]:
     """End the recording of streams, all on the same JACK frame; returns when everything is in the store."""
-    streams = await context.services.streams.stop(uris)
-    catalog = context.services.catalog
-    return tuple([await asyncio.to_thread(describe_stream, catalog, stream, 0) for stream in streams])
+    return await describe_streams(context, await context.services.streams.stop(uris))
 
 
 @operation
 async def stream_list(context: Context) -> tuple[StreamResult, ...]:
     """Give all streams with their state, by URI."""
-    return await describe_streams(context)
+    return await describe_streams(context, context.services.streams.all())
 
 
 @operation
 async def stream_status(context: Context, uri: str) -> StreamResult:
     """Give one stream's definition and state."""
-    context.services.streams.get(uri)
-    found = await describe_streams(context, uri)
-    return found[0]
+    return (await describe_streams(context, [context.services.streams.get(uri)]))[0]
 
 
-async def describe_streams(context: Context, *uris: str) -> tuple[StreamResult, ...]:
-    """Give the streams (none named: all) as the engine sees them now, or as control last knew them."""
-    services = context.services
-    xruns = 0
+async def describe_streams(context: Context, streams: Iterable[ManagedStream]) -> tuple[StreamResult, ...]:
+    """Give streams as the engine sees them now, or, while it does not answer, as control last knew them."""
+    return await describe_known_streams(context, streams, await reachable_engine(context))
+
+
+async def describe_known_streams(
+    context: Context, streams: Iterable[ManagedStream], engine: EngineState | None
+) -> tuple[StreamResult, ...]:
+    """Give streams as control knows them now; `engine` was just asked for its state."""
+    catalog, xruns = context.services.catalog, 0 if engine is None else engine.xruns
+    return await asyncio.to_thread(lambda: tuple(describe_stream(catalog, stream, xruns) for stream in streams))
+
+
+async def reachable_engine(context: Context) -> EngineState | None:
+    """Ask the engine for its state; None if it does not answer."""
     try:
-        engine = await services.engine_state()
-        xruns = engine.xruns
+        return await context.services.engine_state()
     except UnreachableError:
-        pass  # what control knows is the best there is
-    chosen = [services.streams.get(uri) for uri in uris] or services.streams.all()
-    return await asyncio.to_thread(lambda: tuple(describe_stream(services.catalog, stream, xruns) for stream in chosen))
+        return None
 
 
 async def _sample_rate(context: Context, wanted: int | None) -> int:
     """Give JACK's sample rate, which `wanted` must equal while JACK runs."""
-    try:
-        engine = await context.services.engine_state()
-    except UnreachableError:
-        engine = None
+    engine = await reachable_engine(context)
     if engine is None or not engine.connected:
         if wanted is None:
             raise UnreachableError(
