@@ -1,14 +1,24 @@
 """Fixtures for tests with real parts: JACK servers, frame sources, and the watch over what a run leaves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from parts import processes
 from parts.build import build
+from parts.disturbers import (
+    JackRemote,
+    LateClient,
+    LatentSource,
+    StartJackRemote,
+    StartLateClient,
+    StartLatentSource,
+)
 from parts.jackd import JackServer, StartServer
+from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiSource
 from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
 
@@ -27,6 +37,13 @@ def no_process_left() -> Iterator[None]:
 def frame_source_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The compiled frame_source."""
     return build("frame_source.c", tmp_path_factory.mktemp("parts"))
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A function that gives the compiled part of a name: each is compiled once, when it is first asked for."""
+    folder = tmp_path_factory.mktemp("programs")
+    return cache(lambda name: build(f"{name}.c", folder))
 
 
 @pytest.fixture
@@ -70,6 +87,101 @@ def frame_source(start_jack_server: StartServer, frame_source_program: Path) -> 
             name: str = "source",
         ) -> FrameSource:
             source = FrameSource(frame_source_program, server, channels, first_channel=first_channel, name=name)
+            return stack.enter_context(source)
+
+        yield start
+
+
+@pytest.fixture
+def midi_source(
+    start_jack_server: StartServer, program: Callable[[str], Path], tmp_path: Path
+) -> Iterator[StartMidiSource]:
+    """A function that starts a source with MidiSource's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer | str | None,
+            *,
+            rate: float | None = None,
+            sysex: int | None = None,
+            sysex_every: float | None = None,
+            piece: int | None = None,
+            clock: float | None = None,
+            clock_stop_after: int | None = None,
+            raw: Sequence[RawEvent] = (),
+            name: str = "midi_source",
+        ) -> MidiSource:
+            source = MidiSource(
+                program("midi_source"),
+                server,
+                tmp_path / f"{name}.events",
+                rate=rate,
+                sysex=sysex,
+                sysex_every=sysex_every,
+                piece=piece,
+                clock=clock,
+                clock_stop_after=clock_stop_after,
+                raw=raw,
+                name=name,
+            )
+            return stack.enter_context(source)
+
+        yield start
+
+
+@pytest.fixture
+def midi_sink(
+    start_jack_server: StartServer, program: Callable[[str], Path], tmp_path: Path
+) -> Iterator[StartMidiSink]:
+    """A function that starts a sink with MidiSink's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(server: JackServer | str | None, *, name: str = "midi_sink") -> MidiSink:
+            sink = MidiSink(program("midi_sink"), server, tmp_path / f"{name}.events", name=name)
+            return stack.enter_context(sink)
+
+        yield start
+
+
+@pytest.fixture
+def jack_remote(start_jack_server: StartServer, program: Callable[[str], Path]) -> Iterator[StartJackRemote]:
+    """A function that starts a remote with JackRemote's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(server: JackServer | str | None, *, name: str = "remote") -> JackRemote:
+            return stack.enter_context(JackRemote(program("jack_remote"), server, name=name))
+
+        yield start
+
+
+@pytest.fixture
+def late_client(start_jack_server: StartServer, program: Callable[[str], Path]) -> Iterator[StartLateClient]:
+    """A function that starts a late client with LateClient's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer | str | None,
+            sleep_ms: int,
+            *,
+            every: int = 1,
+            times: int | None = None,
+            name: str = "late",
+        ) -> LateClient:
+            client = LateClient(program("late_client"), server, sleep_ms, every=every, times=times, name=name)
+            return stack.enter_context(client)
+
+        yield start
+
+
+@pytest.fixture
+def latent_source(start_jack_server: StartServer, program: Callable[[str], Path]) -> Iterator[StartLatentSource]:
+    """A function that starts a source with LatentSource's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer | str | None, least: int, most: int, *, channels: int = 1, name: str = "latent"
+        ) -> LatentSource:
+            source = LatentSource(program("latent_client"), server, least, most, channels=channels, name=name)
             return stack.enter_context(source)
 
         yield start
