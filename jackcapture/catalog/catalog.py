@@ -139,6 +139,16 @@ class Catalog:
                 (samples, ended_at_ns, error, _take_id(db, uri, number)),
             )
 
+    def withdraw_take(self, uri: StreamUri, number: int) -> None:
+        """Remove a take that did not come to be: one that has no chunk and has not ended."""
+        with self._connections.write() as db:
+            take_id = _take_id(db, uri, number)
+            db.execute(
+                "DELETE FROM takes WHERE id = ? AND samples IS NULL"
+                " AND NOT EXISTS (SELECT 1 FROM chunks WHERE take_id = takes.id)",
+                (take_id,),
+            )
+
     def add_chunk(self, uri: StreamUri, sealed: SealedChunk) -> bool:
         """Enter a sealed chunk with its gaps and clocks; False if it is known already."""
         chunk = sealed.chunk

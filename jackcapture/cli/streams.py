@@ -48,9 +48,14 @@ def _create(
     show(result, text.stream)
 
 
-def _start(uris: Uris) -> None:
+def _start(
+    uris: Uris,
+    at: Annotated[
+        str, typer.Option(help="now, a time before now such as -5s (as far as the ring holds), or a JACK frame.")
+    ] = "now",
+) -> None:
     """Begin to record; several streams begin on the same frame."""
-    show(call("stream_start", uris=uris), text.streams)
+    show(call("stream_start", uris=uris, at=at), text.streams)
 
 
 def _stop(uris: Uris) -> None:

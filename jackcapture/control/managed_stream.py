@@ -57,9 +57,18 @@ class ManagedStream:
         return self.take is not None and self.take.ended_samples is None
 
     @property
+    def trouble(self) -> str:
+        """Why nothing is recorded at present, although a take runs, or why the last take ended by itself."""
+        if self.is_recording:
+            return "" if self.engine_state is None else self.engine_state.error
+        return self.error
+
+    @property
     def status(self) -> StreamStatus:
         """What the stream is doing, as users are told."""
         if self.is_recording:
             seen = self.engine_state
+            if self.trouble:
+                return StreamStatus.ERROR
             return seen.status if seen is not None and seen.status in RUNNING else StreamStatus.RECORDING
         return StreamStatus.ERROR if self.error else StreamStatus.STOPPED

@@ -13,6 +13,7 @@ from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, StorageError, UnreachableError
+from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
@@ -21,6 +22,8 @@ from jackcapture.protocol.messages import AT_ONCE, StreamChunkFull, StreamState
 from jackcapture.store import Store
 
 log = logging.getLogger(__name__)
+
+NOW = BeforeNow(0)
 
 STOP_LEAD_SECONDS = 0.05
 """How far ahead the common last frame of several streams lies, so that each is told in time."""
@@ -93,7 +96,7 @@ class Streams:
             self._streams[definition.uri] = stream
         return stream
 
-    async def start(self, uris: Iterable[str]) -> list[ManagedStream]:
+    async def start(self, uris: Iterable[str], at: StartMoment = NOW) -> list[ManagedStream]:
         """Begin a take in each stream, all on the same JACK frame; nothing is started if one cannot be."""
         streams = self._named(uris)
         async with _locked(streams):
@@ -107,8 +110,9 @@ class Streams:
                 messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
             )
             try:
+                start_frame = resolve_start(at, frame=state.frame, sample_rate=state.sample_rate)
                 for stream in streams:
-                    await self._begin(stream, state, first_chunks.pop(stream.uri))
+                    await self._begin(stream, state, start_frame, first_chunks.pop(stream.uri))
             except JackCaptureError:
                 await self._undo_start(streams, first_chunks)
                 raise
@@ -164,24 +168,27 @@ class Streams:
             raise
         return made
 
-    async def _begin(self, stream: ManagedStream, engine: messages.EngineState, chunks: list[str]) -> None:
+    async def _begin(
+        self, stream: ManagedStream, engine: messages.EngineState, start_frame: int, chunks: list[str]
+    ) -> None:
         last = await asyncio.to_thread(self._catalog.last_take, stream.uri)
         number, first_sample = (1, 0) if last is None else (last.take.number + 1, last.end_sample)
-        take = Take(stream.uri, number, engine.frame, first_sample, None, engine.wall_clock_ns, None)
+        started_at_ns = engine.wall_clock_ns + (start_frame - engine.frame) * 1_000_000_000 // engine.sample_rate
+        take = Take(stream.uri, number, start_frame, first_sample, None, started_at_ns, None)
         await asyncio.to_thread(self._catalog.begin_take, take)
         stream.error = ""
         stream.take = LiveTake(
             number,
-            engine.frame,
+            start_frame,
             first_sample,
             engine.engine_id,
-            given=chunks,
+            given=list(chunks),  # of its own: a chunk may be full before the spares are given
             next_sample=first_sample,
             head_sample=first_sample,
-            head_wall_clock_ns=engine.wall_clock_ns,
+            head_wall_clock_ns=started_at_ns,
         )
         start = messages.StreamStart(
-            stream.uri, stream.definition, chunks[0], engine.frame, take_number=number, first_sample=first_sample
+            stream.uri, stream.definition, chunks[0], start_frame, take_number=number, first_sample=first_sample
         )
         stream.engine_state = await self._link.request(start, StreamState)
         for spare in chunks[1:]:
@@ -195,9 +202,10 @@ class Streams:
             try:
                 await self._stop(stream, AT_ONCE)
             except JackCaptureError as error:
-                stream.take.ended_samples = 0
-                await self._finish(stream)
                 log.warning("%s did not start: %s", stream.uri, error)
+                await asyncio.to_thread(self._catalog.withdraw_take, stream.uri, stream.take.number)
+                await self._discard_all(stream.take.given)
+                stream.take = None
         await self._discard_all(path for paths in unused.values() for path in paths)
 
     async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:

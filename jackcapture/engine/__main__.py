@@ -6,7 +6,7 @@ import os
 import sys
 
 from jackcapture.engine.daemon import EngineDaemon, EngineSettings
-from jackcapture.engine.load import hold_interpreter_from_environment
+from jackcapture.engine.hooks import hold_interpreter_from_environment, hooks_from_environment
 from jackcapture.errors import JackCaptureError
 from jackcapture.lock import ENGINE_LOCK, ProcessLock
 from jackcapture.protocol.sockets import make_runtime_directory
@@ -35,6 +35,7 @@ def main() -> int:
                     server=options.server,
                     client_name=options.client_name,
                     ring_seconds=options.ring_seconds,
+                    hooks=hooks_from_environment(),
                 )
             ).run()
     except JackCaptureError as error:

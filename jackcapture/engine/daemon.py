@@ -9,13 +9,14 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import zmq
 
 from jackcapture._version import VERSION
 from jackcapture.engine.commands import Commands
-from jackcapture.engine.jack_client import JackClient
+from jackcapture.engine.hooks import NO_HOOKS, Hooks
+from jackcapture.engine.jack_client import Anchor, JackClient
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
@@ -51,6 +52,7 @@ class EngineSettings:
     client_name: str = "jackcapture"
     ring_seconds: float = 10.0
     orphan_seconds: float = 30.0
+    hooks: Hooks = NO_HOOKS
 
 
 class EngineDaemon:
@@ -69,6 +71,8 @@ class EngineDaemon:
         self._publisher = self._context.socket(zmq.PUB)
         self._commands = Commands(self)
         self._client: JackClient | None = None
+        self._anchors: dict[int, Anchor] = {}  # by sample rate: where the frames of the next server go on
+        self._hooks = settings.hooks
         self._next_attempt = 0.0
         self._next_head = 0.0
         self._control_seen = time.monotonic()
@@ -198,21 +202,26 @@ class EngineDaemon:
 
     def _keep_jack(self, now: float) -> None:
         """Notice that the server has gone, or look for one."""
+        reason = ""
         if self._client is not None and self._client.has_shut_down:
             reason = f"JACK server {self._settings.server!r} has gone"
+        elif self._client is not None and self._client.is_deactivated():
+            reason = f"JACK server {self._settings.server!r} has deactivated us"
+        if reason:
             log.error("%s", reason)
             self._leave_jack(reason)
             self._announce(messages.JackState(self._settings.server, connected=False, reason=reason))
         if self._client is None and now >= self._next_attempt:
             self._next_attempt = now + RECONNECT_INTERVAL
             try:
-                client = JackClient(self._settings.client_name, self._settings.server)
+                client = JackClient(self._settings.client_name, self._settings.server, self._anchors, self._hooks)
             except JackCaptureError as error:
                 if self._last_reason != error.message:
                     self._last_reason = error.message
                     log.warning("%s", error)
                 return
             self._last_reason = ""
+            self._hooks = replace(self._hooks, fail_at_cycle=0)
             self._client = client
             self.streams.connect(client)
             log.info("client %s on JACK server %s, %d Hz", client.name, client.server, client.sample_rate)
@@ -221,6 +230,9 @@ class EngineDaemon:
     def _leave_jack(self, reason: str) -> None:
         if self._client is not None:
             self._client.close()
+            anchor = self._client.anchor()  # only now: no cycle comes after it
+            if anchor is not None:
+                self._anchors[self._client.sample_rate] = anchor
             self.streams.disconnect(reason)
         self._client = None
 
@@ -258,6 +270,7 @@ class EngineDaemon:
     def _finish(self) -> None:
         """End all takes with what they have; the chunks are control's to seal."""
         self._leave_jack("the engine was ended")  # control stops all takes before it ends an engine
+        self.streams.close("the engine was ended")
         self._run_inbox()
         self.writer.finish()
         self._router.close()

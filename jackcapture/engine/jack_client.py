@@ -2,12 +2,15 @@
 
 import errno
 import re
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import cffi
 
 from jackcapture.engine._rt import ffi, lib
+from jackcapture.engine.hooks import Hooks
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
 from jackcapture.protocol.messages import Port, PortType
 
@@ -20,9 +23,13 @@ _CALLBACKS = {
     "jack_set_process_callback": ("JackProcessCallback", "jc_process"),
     "jack_set_xrun_callback": ("JackXRunCallback", "jc_xrun"),
     "jack_on_info_shutdown": ("JackInfoShutdownCallback", "jc_shutdown"),
+    "jack_set_freewheel_callback": ("JackFreewheelCallback", "jc_freewheel"),
     "jack_set_port_registration_callback": ("JackPortRegistrationCallback", "jc_port_registration"),
     "jack_set_port_connect_callback": ("JackPortConnectCallback", "jc_port_connect"),
 }
+
+HEARTBEAT_SECONDS = 2.0
+"""How long JACK may go on without calling us before we take it that it has deactivated us."""
 
 _PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
 """What `re.compile` raises: the last two at `x{99999999999}` and at thousands of parentheses."""
@@ -35,6 +42,22 @@ _unbound.cdef("""
 """)
 _libjack = _unbound.dlopen(jack._libname)
 
+_c_library = cffi.FFI()
+_c_library.cdef("int usleep(uint32_t);")
+_libc = _c_library.dlopen(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Where the frames of a next client go on: the 64-bit JACK frame of an earlier one at a time of JACK's, in µs.
+
+    `counter` is JACK's 32-bit frame counter (with the test offset) there, as long as the server is the same.
+    """
+
+    frame: int
+    monotonic_us: int
+    counter: int | None
+
 
 def _address(foreign_ffi: Any, function: Any) -> int:
     return int(foreign_ffi.cast("uintptr_t", function))
@@ -43,8 +66,11 @@ def _address(foreign_ffi: Any, function: Any) -> int:
 class JackClient:
     """A connection to one JACK server; main thread only, but for `core`, `clock` sources and flags."""
 
-    def __init__(self, name: str, server: str) -> None:
-        """Open and activate; raises `UnreachableError` without a server, `ConflictError` if the name is taken."""
+    def __init__(self, name: str, server: str, anchors: Mapping[int, Anchor], hooks: Hooks) -> None:
+        """Open and activate; raises `UnreachableError` without a server, `ConflictError` if the name is taken.
+
+        `anchors`, by sample rate, are what earlier clients left, so that frames run on.
+        """
         self.server = server
         self._client = _open(name, server)
         self.name: str = self._client.name
@@ -61,6 +87,17 @@ class JackClient:
             _libjack,
             "jack_get_cycle_times",
         )
+        self.core.get_time = self._function("uint64_t(*)(void)", _unbound, _libjack, "jack_get_time")
+        self.core.pause = self._function("int(*)(uint32_t)", _c_library, _libc, "usleep")
+        self.core.sample_rate = self.sample_rate
+        self.core.frame_offset = hooks.frame_offset
+        self.core.fail_at_cycle = hooks.fail_at_cycle
+        anchor = anchors.get(self.sample_rate)
+        if anchor is not None:
+            self.core.resume_frame, self.core.resume_usecs = anchor.frame, anchor.monotonic_us
+            self.core.is_same_server = anchor.counter is not None
+            self.core.resume_frame32 = anchor.counter or 0
+        self._heard = (time.monotonic(), 0, 0)
         for setter, (kind, function) in _CALLBACKS.items():
             self._set_callback(setter, kind, function)
         self._client.activate()
@@ -79,6 +116,35 @@ class JackClient:
     def has_shut_down(self) -> bool:
         """Whether the server has gone."""
         return bool(self.core.shut_down)
+
+    @property
+    def is_freewheeling(self) -> bool:
+        """Whether JACK runs as fast as it can."""
+        return bool(self.core.is_freewheeling)
+
+    def is_deactivated(self) -> bool:
+        """Tell whether JACK goes on without calling us, as it does to a client that failed, without telling it.
+
+        To be asked again and again: it takes `HEARTBEAT_SECONDS` to be sure. A server that stands still is no such
+        case: its frame counter stands, too.
+        """
+        now, cycles = time.monotonic(), self.cycles
+        frame = int(self.core.last_frame_time(self.core.client))
+        since, cycles_then, frame_then = self._heard
+        if cycles != cycles_then or frame == frame_then:
+            self._heard = (now, cycles, frame)
+            return False
+        return now - since > HEARTBEAT_SECONDS
+
+    def anchor(self) -> Anchor | None:
+        """Give where a next client goes on; None if this one, which is closed, has run no cycle."""
+        clock = ffi.new("jc_clock *")
+        if not lib.jc_read_clock(self.core, clock):
+            return None
+        frame = int(clock.frame)
+        behind = self.next_frame - frame
+        counter = None if self.has_shut_down else (int(self.core.next_frame32) - behind) % (1 << 32)
+        return Anchor(frame, int(clock.usecs), counter)
 
     @property
     def graph_changes(self) -> int:

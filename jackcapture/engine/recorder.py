@@ -145,6 +145,21 @@ class Recorder:
         """Take frames from this ring, which has seen its first cycle."""
         self._input = _Input(ring, clock, Timeline(ring.first_frame))
 
+    def suspend(self, reason: str) -> None:
+        """Take note that nothing comes for the present; a take waits."""
+        self.advance()
+        if self._take is not None:
+            reason = f"{reason}; the take goes on when JACK is back"
+            self.state = replace(self.state, error=reason)
+            self._publish(StreamError(self._definition.uri, reason, recoverable=True))
+
+    def resume(self, clock: EngineClock) -> None:
+        """Go on under another server, whose frames come through the same ring."""
+        assert self._input is not None
+        self._input = replace(self._input, clock=clock)
+        if self._take is not None:
+            self.state = replace(self.state, error="")
+
     def unplug(self, reason: str) -> None:
         """Let go of the ring; a take ends with all that the ring holds, and with `reason` as its error."""
         self.advance()
@@ -205,7 +220,7 @@ class Recorder:
         if start_frame < oldest:
             raise ConflictError(
                 f"{self._definition.uri} cannot start at frame {start_frame}: its ring goes back to frame {oldest}, "
-                f"{now - oldest} frames before now",
+                f"{now - oldest} frames ({(now - oldest) / self._definition.audio.sample_rate:.2f} s) before now",
                 oldest_frame=oldest,
                 frame=now,
             )

@@ -17,7 +17,11 @@ from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause
 
 _SAMPLE_FORMATS = {SampleFormat.F32: lib.JC_F32, SampleFormat.I24: lib.JC_I24, SampleFormat.I16: lib.JC_I16}
-_CAUSES = {lib.JC_GAP_XRUN: GapCause.XRUN, lib.JC_GAP_RING_OVERFLOW: GapCause.RING_OVERFLOW}
+_CAUSES = {
+    lib.JC_GAP_XRUN: GapCause.XRUN,
+    lib.JC_GAP_RING_OVERFLOW: GapCause.RING_OVERFLOW,
+    lib.JC_GAP_SERVER_DOWN: GapCause.SERVER_DOWN,
+}
 
 START_MARGIN_FRAMES = 32768
 """How much of the ring a start must leave alone: the callback may be overwriting it at that moment."""

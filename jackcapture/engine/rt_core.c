@@ -12,6 +12,8 @@
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
+#define JC_FREEWHEEL_PATIENCE_USECS 8000000u   /* jackd waits 10 s for a client in freewheel */
+#define JC_FREEWHEEL_PAUSE_USECS 500u
 #define ADD(field, value) __atomic_fetch_add(&(field), (value), __ATOMIC_ACQ_REL)
 
 _Static_assert(sizeof(jc_ring) <= JC_RING_HEADER_BYTES, "the ring's head must fit before its samples");
@@ -34,16 +36,34 @@ static void publish_clock(jc_core *core, uint64_t frame, uint64_t usecs, uint32_
     STORE(core->clock_sequence, sequence + 2);
 }
 
-/* Extend JACK's 32-bit frame. Frames that JACK skipped show up as a frame after the expected one. */
-static uint64_t extended_frame(jc_core *core, uint32_t frame32)
+/* The first frame: JACK's own, or, after an earlier client of ours, that one's, moved on by what the counter of the
+ * same server says, or by the time that has passed since an earlier server. */
+static uint64_t first_frame(const jc_core *core, uint32_t frame32, uint64_t usecs)
 {
-    if (core->cycles == 0)
+    if (core->resume_usecs == 0)
         return frame32;
-    uint32_t ahead = frame32 - (uint32_t)core->next_frame;
-    if (ahead >= 0x80000000u) {          /* backwards: stay where we are rather than record a frame twice */
-        ADD(core->backward_jumps, 1);
-        ahead = 0;
+    if (core->is_same_server)
+        return core->resume_frame + (uint32_t)(frame32 - core->resume_frame32);
+    if (usecs <= core->resume_usecs)
+        return core->resume_frame;
+    return core->resume_frame + (uint64_t)((double)(usecs - core->resume_usecs) * core->sample_rate / 1e6 + 0.5);
+}
+
+/* Extend JACK's 32-bit frame. Frames that JACK skipped show up as a frame after the expected one. */
+static uint64_t extended_frame(jc_core *core, uint32_t frame32, uint64_t usecs)
+{
+    if (core->cycles == 0) {
+        core->next_frame32 = frame32;
+        return first_frame(core, frame32, usecs);
     }
+    uint32_t ahead = frame32 - core->next_frame32;
+    if (ahead >= 0x80000000u) {
+        /* Backwards, as when jackd shortens its period: we go on, for what was delivered is not taken back. */
+        ADD(core->backward_jumps, 1);
+        core->next_frame32 = frame32;
+        return core->next_frame;
+    }
+    core->next_frame32 += ahead;
     return core->next_frame + ahead;
 }
 
@@ -89,14 +109,30 @@ static void copy_in(float *channel, uint32_t capacity, uint32_t at, const float 
     memcpy(channel, buffer + first, (nframes - first) * sizeof(float));
 }
 
-static void capture(jc_core *core, jc_stream *stream, uint64_t frame, uint32_t nframes)
+/* While freewheeling nothing hurries: wait for the writer, but not so long that JACK gives up on us. */
+static void await_room(jc_core *core, const jc_stream *stream, uint32_t nframes, uint64_t *deadline)
+{
+    while (!ring_has_room(stream, nframes)) {
+        uint64_t now = core->get_time();
+        if (*deadline == 0)
+            *deadline = now + JC_FREEWHEEL_PATIENCE_USECS;
+        if (now >= *deadline || nframes > stream->ring->capacity)
+            return;
+        core->pause(JC_FREEWHEEL_PAUSE_USECS);
+    }
+}
+
+static void capture(jc_core *core, jc_stream *stream, uint64_t frame, uint32_t nframes, uint64_t *deadline)
 {
     jc_ring *ring = stream->ring;
     if (ring->cycles == 0)
         ring->first_frame = frame;
     else if (frame > ring->next_frame)
-        lose(stream, frame - ring->next_frame, JC_GAP_XRUN);
+        lose(stream, frame - ring->next_frame, stream->was_down ? JC_GAP_SERVER_DOWN : JC_GAP_XRUN);
+    stream->was_down = 0;
 
+    if (LOAD(core->is_freewheeling))
+        await_room(core, stream, nframes, deadline);
     if (ring_has_room(stream, nframes)) {
         if (stream->lost != 0)
             push_gap(stream);
@@ -121,18 +157,22 @@ int jc_process(uint32_t nframes, void *argument)
     frame32 = core->last_frame_time(core->client);
     if (core->get_cycle_times(core->client, &cycle_frame, &usecs, &next_usecs, &period) != 0)
         usecs = 0;
-    uint64_t frame = extended_frame(core, frame32);
+    if (usecs == 0 || LOAD(core->is_freewheeling))   /* JACK's filtered time does not follow a freewheel */
+        usecs = core->get_time();
+    uint64_t frame = extended_frame(core, frame32 + core->frame_offset, usecs);
     publish_clock(core, frame, usecs, nframes);
 
+    uint64_t deadline = 0;
     uint32_t slots = LOAD(core->stream_slots);
     for (uint32_t slot = 0; slot < slots; slot++) {
         jc_stream *stream = LOAD(core->streams[slot]);
         if (stream != NULL)
-            capture(core, stream, frame, nframes);
+            capture(core, stream, frame, nframes, &deadline);
     }
+    core->next_frame32 += nframes;
     STORE(core->next_frame, frame + nframes);
     STORE(core->cycles, core->cycles + 1);
-    return 0;
+    return core->fail_at_cycle != 0 && core->cycles >= core->fail_at_cycle;
 }
 
 /* ---- JACK's other callbacks: they count and set flags, which the engine's main thread looks at ---- */
@@ -142,6 +182,12 @@ int jc_xrun(void *argument)
     jc_core *core = argument;
     ADD(core->xruns, 1);
     return 0;
+}
+
+void jc_freewheel(int starting, void *argument)
+{
+    jc_core *core = argument;
+    STORE(core->is_freewheeling, starting ? 1u : 0u);
 }
 
 void jc_shutdown(int code, const char *reason, void *argument)

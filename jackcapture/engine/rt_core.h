@@ -11,7 +11,7 @@
 #define JC_RING_VERSION 1
 #define JC_RING_HEADER_BYTES 32768
 
-enum jc_gap_cause { JC_GAP_XRUN = 0, JC_GAP_RING_OVERFLOW = 1 };
+enum jc_gap_cause { JC_GAP_XRUN = 0, JC_GAP_RING_OVERFLOW = 1, JC_GAP_SERVER_DOWN = 2 };
 enum jc_sample_format { JC_F32 = 0, JC_I24 = 1, JC_I16 = 2 };
 
 typedef struct {
@@ -55,7 +55,7 @@ typedef struct {
     void **ports;                /* ring->channels JACK ports */
     uint64_t lost;               /* the callback's own: length of the gap that has not ended */
     uint32_t lost_cause;
-    uint32_t reserved;
+    uint32_t was_down;           /* set before it is published to the core of a new server: what is missing was its absence */
 } jc_stream;
 
 typedef struct {
@@ -71,19 +71,30 @@ typedef struct {
     uint32_t (*last_frame_time)(void *client);
     int (*get_cycle_times)(void *client, uint32_t *frames, uint64_t *usecs, uint64_t *next_usecs, float *period);
     void *(*port_get_buffer)(void *port, uint32_t nframes);
+    uint64_t (*get_time)(void);  /* JACK's microseconds, where get_cycle_times does not serve */
+    int (*pause)(uint32_t usecs);/* sleeps; called only while freewheeling, when the callback is not real-time */
+    uint32_t sample_rate;
+    uint32_t frame_offset;       /* added to JACK's 32-bit counter; for tests of its wrap */
+    uint64_t resume_frame;       /* the 64-bit frame that an earlier server had at `resume_usecs`; 0, 0: none */
+    uint64_t resume_usecs;
+    uint32_t resume_frame32;     /* the counter at `resume_frame`, if the server is still the same */
+    uint32_t is_same_server;
 
     /* written by JACK's threads */
     uint64_t clock_sequence;     /* odd while `clock` is being written */
     jc_clock clock;
     uint64_t next_frame;
+    uint32_t next_frame32;       /* JACK's counter at `next_frame`, plus the offset */
+    uint32_t is_freewheeling;
     uint64_t cycles;
-    uint64_t backward_jumps;     /* times the frame counter went back, which JACK should never do */
+    uint64_t backward_jumps;     /* times that the frame counter went back, as jackd's does when its period is shortened */
     uint32_t xruns;
     uint32_t shut_down;          /* the server has gone */
     uint32_t graph_changes;
     uint32_t reserved;
 
     /* written by the engine's main thread */
+    uint32_t fail_at_cycle;      /* not 0: the callback fails at that cycle, as JACK then deactivates; for tests */
     uint32_t stream_slots;       /* slots below this may be in use */
     jc_stream *streams[JC_MAX_STREAMS];
 } jc_core;
@@ -92,6 +103,7 @@ typedef struct {
 int jc_process(uint32_t nframes, void *core);
 int jc_xrun(void *core);
 void jc_shutdown(int code, const char *reason, void *core);
+void jc_freewheel(int starting, void *core);
 void jc_port_registration(uint32_t port, int registered, void *core);
 void jc_port_connect(uint32_t a, uint32_t b, int connected, void *core);
 void jc_discard_message(const char *message);

@@ -1,8 +1,10 @@
 """The engine's streams: a recorder each, and, while there is a JACK server, ports and a ring. Main thread only."""
 
+import contextlib
 import functools
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,12 +18,14 @@ from jackcapture.engine.writer import Writer
 from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.uris import StreamUri, parse_stream_uri, port_name
-from jackcapture.protocol.messages import Event, PortConnections, StreamError, StreamState
+from jackcapture.protocol.messages import Event, PortConnections, StreamState
 
 log = logging.getLogger(__name__)
 
 RETIREMENT_CYCLES = 2
 """A stream that was taken from the core may be freed when so many cycles have ended: one was perhaps under way."""
+
+RETRY_SECONDS = 2.0
 
 Attached = Callable[[JackCaptureError | None], None]
 
@@ -34,10 +38,13 @@ class _Attachment:
     ports: list[Any]
     ring: Ring
     shared: Any
-    port_array: Any
+    port_array: Any = None
     is_plugged: bool = False  # the recorder has the ring
+    is_running: bool = False  # this server's cycles have reached the ring
+    cycles_before: int = 0  # of earlier servers
     free_at_cycle: int = 0
     connections: tuple[PortConnections, ...] = ()
+    remembered: list[tuple[int, str]] = field(default_factory=list)  # (port, source) connected before the server went
 
 
 @dataclass(slots=True)
@@ -52,7 +59,12 @@ class EngineStream:
     @property
     def is_ready(self) -> bool:
         """Whether its ring is being filled and its recorder has it."""
-        return self.attachment is not None and self.attachment.is_plugged
+        return self.attachment is not None and self.attachment.is_running
+
+    @property
+    def is_in_graph(self) -> bool:
+        """Whether it has ports on the present server."""
+        return self.attachment is not None and bool(self.attachment.ports)
 
     def state(self) -> StreamState:
         """Give the state as the writer left it, with what only the main thread knows."""
@@ -83,6 +95,7 @@ class EngineStreams:
         self._streams: dict[StreamUri, EngineStream] = {}
         self._retired: list[_Attachment] = []
         self._graph_seen = -1
+        self._next_retry = 0.0
         self._rings_made = 0
         self.warnings: list[str] = []
 
@@ -98,21 +111,39 @@ class EngineStreams:
                 self._attach(stream, client)
             except JackCaptureError as error:
                 log.error("%s", error)
-                self._publish(StreamError(stream.definition.uri, error.message, recoverable=True))
+                self._writer.submit(functools.partial(stream.recorder.suspend, error.message), _ignore)
+        self._next_retry = time.monotonic() + RETRY_SECONDS
 
     def disconnect(self, reason: str) -> None:
-        """Let go of a server whose callbacks run no more; takes end with what they have."""
+        """Let go of a server whose callbacks run no more; takes wait, with their rings, for the next one."""
         self._client = self._clock = None
         for stream in self._streams.values():
             stream.answer_waiting(UnreachableError(reason))
-            place, stream.attachment = stream.attachment, None
-            if place is not None:
-                if place.is_plugged:
-                    self._writer.call(functools.partial(stream.recorder.unplug, reason))
+            place = stream.attachment
+            if place is None:
+                continue
+            if not place.is_plugged:
+                stream.attachment = None
                 place.ring.close()
+                continue
+            if place.is_running:
+                place.remembered = [
+                    (i, source) for i, port in enumerate(place.connections) for source in port.connections
+                ]
+            place.ports, place.is_running = [], False
+            place.connections = tuple(PortConnections(port.port) for port in place.connections)
+            self._writer.call(functools.partial(stream.recorder.suspend, reason))
         for place in self._retired:
             place.ring.close()
         self._retired.clear()
+
+    def close(self, reason: str) -> None:
+        """End all takes with what the rings hold, after `disconnect`; for the end of the engine."""
+        for stream in self._streams.values():
+            place, stream.attachment = stream.attachment, None
+            if place is not None:
+                self._writer.call(functools.partial(stream.recorder.unplug, reason))
+                place.ring.close()
 
     def observe(self) -> Observation | None:
         """Observe all clocks; None while there is no server or it has run no cycle."""
@@ -141,7 +172,7 @@ class EngineStreams:
             self._writer.submit(lambda: self._writer.add(stream.recorder), _ignore)
         elif stream.definition != definition:
             raise ConflictError(f"{definition.uri} is attached with another definition", uri=definition.uri)
-        elif stream.attachment is None:
+        elif not stream.is_in_graph:
             self._attach(stream, client)
         stream.waiting.append(attached)
         if stream.is_ready:
@@ -153,8 +184,11 @@ class EngineStreams:
         self._writer.call(lambda: self._writer.remove(stream.recorder))  # refuses if a start came in before us
         del self._streams[stream.definition.uri]
         stream.answer_waiting(NotFoundError(f"{uri} was detached"))
-        if stream.attachment is not None and self._client is not None:
-            self._retire(stream.attachment, self._client)
+        if stream.attachment is not None:
+            if self._client is not None and stream.is_in_graph:
+                self._retire(stream.attachment, self._client)
+            else:
+                stream.attachment.ring.close()
 
     # --- once in a while ---
 
@@ -163,15 +197,16 @@ class EngineStreams:
         client = self._client
         if client is None:
             return
+        self._retry(client)
         for stream in self._streams.values():
             place = stream.attachment
-            if place is not None and not place.is_plugged and place.ring.cycles > 0:
-                self._plug(stream, place, client)
+            if place is not None and place.ports and not place.is_running and place.ring.cycles > place.cycles_before:
+                self._greet(stream, place, client)
         changes = client.graph_changes
         if changes != self._graph_seen:
             self._graph_seen = changes
             for stream in self._streams.values():
-                if stream.attachment is not None:
+                if stream.attachment is not None and stream.attachment.ports:
                     _connect_sources(client, stream.definition, stream.attachment)
         for place in [place for place in self._retired if client.cycles >= place.free_at_cycle]:
             self._retired.remove(place)
@@ -182,15 +217,31 @@ class EngineStreams:
     def awaits_cycle(self) -> bool:
         """Whether something waits for JACK's next cycle."""
         places = [stream.attachment for stream in self._streams.values()]
-        return bool(self._retired) or any(place is not None and not place.is_plugged for place in places)
+        return bool(self._retired) or any(
+            place is not None and bool(place.ports) and not place.is_running for place in places
+        )
 
-    def _plug(self, stream: EngineStream, place: _Attachment, client: JackClient) -> None:
+    def _greet(self, stream: EngineStream, place: _Attachment, client: JackClient) -> None:
+        """Go on with a stream that a server's first cycle has reached."""
         clock = self._clock
         assert clock is not None
-        place.is_plugged = True
         _connect_sources(client, stream.definition, place)
-        self._writer.submit(lambda: stream.recorder.plug(place.ring, clock), _ignore)
+        if place.is_plugged:
+            self._writer.submit(lambda: stream.recorder.resume(clock), _ignore)
+        else:
+            self._writer.submit(lambda: stream.recorder.plug(place.ring, clock), _ignore)
+        place.is_plugged = place.is_running = True
         stream.answer_waiting(None)
+
+    def _retry(self, client: JackClient) -> None:
+        """Try again with streams that the server refused when it came."""
+        if time.monotonic() < self._next_retry:
+            return
+        self._next_retry = time.monotonic() + RETRY_SECONDS
+        for stream in self._streams.values():
+            if not stream.is_in_graph:
+                with contextlib.suppress(JackCaptureError):  # its take's error tells since the first try
+                    self._attach(stream, client)
 
     def _attach(self, stream: EngineStream, client: JackClient) -> None:
         definition = stream.definition
@@ -203,7 +254,6 @@ class EngineStreams:
                 jack_sample_rate=client.sample_rate,
             )
         slot = self._free_slot()
-        ring = self._make_ring(audio.channels, audio.sample_rate)
         ports: list[Any] = []
         try:
             for channel in range(audio.channels):
@@ -213,12 +263,21 @@ class EngineStreams:
         except JackCaptureError:
             for port in ports:
                 client.unregister(port)
-            ring.close()
             raise
-        port_array = ffi.new("void *[]", [client.pointer_of(port) for port in ports])
-        shared = ffi.new("jc_stream *", {"ring": ring.pointer, "ports": port_array})
-        stream.attachment = _Attachment(slot, ports, ring, shared, port_array)
-        lib.jc_set_stream(client.core, slot, shared)
+        place = stream.attachment
+        if place is None:
+            try:
+                ring = self._make_ring(audio.channels, audio.sample_rate)
+            except JackCaptureError:
+                for port in ports:
+                    client.unregister(port)
+                raise
+            place = stream.attachment = _Attachment(slot, [], ring, ffi.new("jc_stream *", {"ring": ring.pointer}))
+        place.slot, place.ports, place.cycles_before = slot, ports, place.ring.cycles
+        place.port_array = ffi.new("void *[]", [client.pointer_of(port) for port in ports])
+        place.shared.ports = place.port_array
+        place.shared.was_down = place.is_plugged
+        lib.jc_set_stream(client.core, slot, place.shared)
 
     def _retire(self, place: _Attachment, client: JackClient) -> None:
         lib.jc_set_stream(client.core, place.slot, ffi.NULL)
@@ -227,7 +286,7 @@ class EngineStreams:
 
     def _free_slot(self) -> int:
         places = [stream.attachment for stream in self._streams.values()]
-        taken = {place.slot for place in [*places, *self._retired] if place is not None}
+        taken = {place.slot for place in [*places, *self._retired] if place is not None and place.ports}
         slot = next((free for free in range(lib.JC_MAX_STREAMS) if free not in taken), None)
         if slot is None:
             raise ConflictError(f"an engine holds at most {lib.JC_MAX_STREAMS} streams")
@@ -246,11 +305,13 @@ class EngineStreams:
 
 def _connect_sources(client: JackClient, definition: StreamDefinition, place: _Attachment) -> None:
     """Make the connections that the definition asks for and that the graph now allows; note what is connected."""
-    if definition.sources:
+    if definition.sources or place.remembered:
         available = client.audio_outputs()
-        for source, port in zip(resolve_sources(definition.sources, available), place.ports, strict=False):
+        wanted = list(enumerate(resolve_sources(definition.sources, available)))[: len(place.ports)]
+        for channel, source in [*wanted, *place.remembered]:
             if source in available:
-                client.connect(source, port)
+                client.connect(source, place.ports[channel])
+        place.remembered = [(channel, source) for channel, source in place.remembered if source not in available]
     place.connections = tuple(PortConnections(port.name, client.connections(port)) for port in place.ports)
 
 

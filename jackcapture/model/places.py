@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from jackcapture.errors import InvalidValueError
+from jackcapture.errors import ConflictError, InvalidValueError
 
 SECOND_NS = 1_000_000_000
 MAX_DURATION_NS = 10 * 365 * 24 * 3600 * SECOND_NS
 MAX_SAMPLE_POSITION = 2**63 - 1
+MAX_START_AHEAD_SECONDS = 3600
 MAX_PLACE_LENGTH = 128  # also keeps the work on a malformed text small
 
 
@@ -179,6 +180,66 @@ def parse_place(text: str) -> Place:
                 place=text,
             )
     raise InvalidValueError(f"{text!r} is not a place: this version understands {_UNDERSTOOD}", place=text)
+
+
+# --- Starts
+
+
+@dataclass(frozen=True, slots=True)
+class BeforeNow:
+    """A time before now, in nanoseconds; 0 is now."""
+
+    nanoseconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class AtFrame:
+    """A 64-bit JACK frame."""
+
+    frame: int
+
+
+StartMoment = BeforeNow | AtFrame
+
+
+def parse_start(text: str) -> StartMoment:
+    """Read when a take is to begin: `now`, `-DURATION` or a 64-bit JACK frame; raises `InvalidValueError`."""
+    _check_length("start", text)
+    if text == "now":
+        return BeforeNow(0)
+    try:
+        if re.fullmatch(r"[0-9]+", text):
+            frame = int(text)
+            if frame > MAX_SAMPLE_POSITION:
+                raise ValueError(f"a frame is at most {MAX_SAMPLE_POSITION}")
+            return AtFrame(frame)
+        if text.startswith("-"):
+            return BeforeNow(_before_head_place(text[1:]).nanoseconds)
+        raise ValueError("it must be now, -DURATION (such as -5s) or a JACK frame in digits")
+    except ValueError as error:
+        raise InvalidValueError(f"{text!r} is not a moment at which a take can begin: {error}", at=text) from None
+
+
+def resolve_start(start: StartMoment, *, frame: int, sample_rate: int) -> int:
+    """Give the 64-bit JACK frame of a start; `frame` is JACK's now, `sample_rate` in Hz.
+
+    Raises `ConflictError` for a time before JACK began to count, `InvalidValueError` for a frame far ahead.
+    """
+    wanted = start.frame if isinstance(start, AtFrame) else frame - duration_frames(start.nanoseconds, sample_rate)
+    if wanted < 0:
+        raise ConflictError(
+            f"a take cannot begin {(frame - wanted) / sample_rate:.2f} s before now: its ring goes back to frame 0 at "
+            f"the most, {frame / sample_rate:.2f} s before now",
+            frame=frame,
+        )
+    if wanted > frame + MAX_START_AHEAD_SECONDS * sample_rate:
+        raise InvalidValueError(
+            f"a take cannot begin at frame {wanted}: JACK is at frame {frame}; a start may lie before that, as far as "
+            f"the ring holds, and at most {MAX_START_AHEAD_SECONDS} s after it",
+            start_frame=wanted,
+            frame=frame,
+        )
+    return wanted
 
 
 def duration_frames(nanoseconds: int, sample_rate: int) -> int:

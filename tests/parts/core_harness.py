@@ -116,6 +116,8 @@ class CoreHarness:
         self.frame = first_frame
         self.streams: list[Attached] = []
         self.clock_fails = False
+        self.paused_us = 0
+        self.while_paused: Callable[[], None] | None = None
         self._jack_frame: int | None = None
         self._folder = tempfile.TemporaryDirectory()
         self._numbers = itertools.count()
@@ -125,8 +127,12 @@ class CoreHarness:
             ffi.callback("uint32_t(void *)", self._last_frame_time),
             ffi.callback("int(void *, uint32_t *, uint64_t *, uint64_t *, float *)", self._cycle_times),
             ffi.callback("void *(void *, uint32_t)", self._port_buffer),
+            ffi.callback("uint64_t(void)", self._now),
+            ffi.callback("int(uint32_t)", self._pause),
         )
-        self.core.last_frame_time, self.core.get_cycle_times, self.core.port_get_buffer = self._functions
+        self.core.last_frame_time, self.core.get_cycle_times, self.core.port_get_buffer = self._functions[:3]
+        self.core.get_time, self.core.pause = self._functions[3:]
+        self.core.sample_rate = RATE
         self.clock = EngineClock(self.core, self.microseconds, RATE)
 
     def __enter__(self) -> Self:
@@ -191,6 +197,15 @@ class CoreHarness:
     def _cycle_times(self, _client: Any, frames: Any, now: Any, then: Any, period: Any) -> int:
         frames[0], now[0], then[0], period[0] = self.frame % (1 << 32), self.microseconds(), 0, 0.0
         return -1 if self.clock_fails else 0
+
+    def _now(self) -> int:
+        return self.microseconds() + self.paused_us
+
+    def _pause(self, microseconds: int) -> int:
+        self.paused_us += microseconds
+        if self.while_paused is not None:
+            self.while_paused()
+        return 0
 
     def _port_buffer(self, port: Any, _frames: int) -> Any:
         return ffi.cast("void *", self._buffers[int(ffi.cast("uintptr_t", port))].ctypes.data)

@@ -184,15 +184,83 @@ def test_a_second_wrap() -> None:
 
 
 def test_a_counter_that_goes_back_records_no_frame_twice(harness: CoreHarness) -> None:
+    """As jackd's does when its period is shortened: what comes after it is counted on from where we are."""
     ring = harness.attach().ring
     harness.cycle(64)
     harness.cycle(64, jack_frame=1063)
+    harness.cycle(64, jack_frame=1127)
     assert harness.core.backward_jumps == 1
-    assert (ring.delivered, ring.next_frame) == (128, 1128)
+    assert (ring.delivered, ring.next_frame) == (192, 1192)
+    harness.frame += 5
+    harness.cycle(64, jack_frame=1196)
+    assert ring.take_gaps() == [RingGap(192, 5, GapCause.XRUN)]  # a skip after it is seen
+    assert ring.next_frame == 1261
+
+
+# --- one client after another ---
+
+
+@pytest.mark.parametrize("late_us", [0, 1, 10_417, 3_000_000])
+def test_frames_run_on_by_time_under_another_server(late_us: int) -> None:
+    with CoreHarness(10 * 48_000) as harness:
+        core = harness.core
+        core.resume_frame, core.resume_usecs = WRAP + 5, harness.microseconds() - late_us
+        stream = harness.attach()
+        stream.shared.was_down = 1
+        stream.ring.pointer.cycles, stream.ring.pointer.next_frame = 1, WRAP + 5
+        passed = round(late_us * 48_000 / 1e6)
+        harness.cycle(64)
+        assert lib.jc_next_frame(core) == WRAP + 5 + passed + 64
+        expected = [RingGap(0, passed, GapCause.SERVER_DOWN)] if passed else []
+        assert stream.ring.take_gaps() == expected
+
+
+@pytest.mark.parametrize("counted", [0, 64, 48_000, (1 << 32) - 1])
+def test_frames_run_on_by_the_counter_under_the_same_server(counted: int) -> None:
+    with CoreHarness(1000) as harness:
+        core = harness.core
+        core.resume_frame, core.resume_usecs, core.is_same_server = WRAP + 5, 1, 1
+        core.resume_frame32 = (1000 - counted) % WRAP
+        harness.cycle(64)
+        assert lib.jc_next_frame(core) == WRAP + 5 + counted + 64
+
+
+# --- freewheel ---
+
+
+def test_a_freewheel_waits_for_the_writer(harness: CoreHarness) -> None:
+    ring = harness.attach(capacity=256).ring
+    lib.jc_freewheel(1, harness.core)
     harness.cycle(64)
-    assert harness.core.backward_jumps == 1
-    assert ring.take_gaps() == []
-    assert ring.next_frame == 1192
+    ring.guard(0)
+    for _ in range(3):
+        harness.cycle(64)
+    assert harness.paused_us == 0
+    harness.while_paused = lambda: ring.consume(64)
+    harness.cycle(64)
+    assert 0 < harness.paused_us < 10_000
+    assert (ring.delivered, ring.take_gaps()) == (320, [])
+
+
+def test_a_freewheel_does_not_wait_for_ever(harness: CoreHarness) -> None:
+    """JACK gives a client 10 s; all streams of a cycle wait together."""
+    rings = [harness.attach(capacity=256).ring for _ in range(3)]
+    lib.jc_freewheel(1, harness.core)
+    harness.cycle(64)
+    for ring in rings:
+        ring.guard(0)
+    for _ in range(4):
+        harness.cycle(64)
+    assert 8_000_000 <= harness.paused_us < 8_100_000
+    harness.cycle(64)
+    lib.jc_freewheel(0, harness.core)
+    paused = harness.paused_us
+    harness.cycle(64)
+    assert harness.paused_us == paused
+    for ring in rings:
+        ring.consume(64)
+    harness.cycle(64)
+    assert [ring.take_gaps() for ring in rings] == [[RingGap(256, 192, GapCause.RING_OVERFLOW)]] * 3
 
 
 # --- streams come and go ---
@@ -235,7 +303,10 @@ def test_the_clock(harness: CoreHarness) -> None:
     harness.cycle(64)
     observed = harness.clock.observe()
     assert observed is not None
-    assert (observed.frame, observed.monotonic_us) == (1096, harness.microseconds())  # the time now is the next best
+    assert (observed.frame, observed.monotonic_us) == (
+        1096,
+        1096 * 1_000_000 // 48_000,
+    )  # the time now is the next best
 
 
 def test_the_other_callbacks_only_count(harness: CoreHarness) -> None:

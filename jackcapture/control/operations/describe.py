@@ -72,7 +72,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
     return StreamResult(
         uri=stream.uri,
         status=stream.status.value,
-        error=stream.error or None,
+        error=stream.trouble or None,
         format=describe_format(definition),
         device_identity=definition.device_identity,
         chunk_size_bytes=definition.chunk_size_bytes,

@@ -8,6 +8,7 @@ from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
+from jackcapture.model.places import parse_start
 from jackcapture.model.results import StreamResult
 from jackcapture.model.streams import DEFAULT_CHUNK_BYTES, AudioFormat, StreamDefinition, parse_sample_format
 from jackcapture.model.uris import device_of, parse_stream_uri
@@ -48,9 +49,12 @@ async def stream_create(
 
 
 @operation
-async def stream_start(context: Context, uris: list[str]) -> tuple[StreamResult, ...]:
-    """Begin to record streams, all on the same JACK frame."""
-    return await describe_streams(context, await context.services.streams.start(uris))
+async def stream_start(context: Context, uris: list[str], at: str = "now") -> tuple[StreamResult, ...]:
+    """Begin to record streams, all on the same JACK frame.
+
+    `at` is `now`, a time before now such as `-5s`, or a 64-bit JACK frame; it may lie as far back as the rings hold.
+    """
+    return await describe_streams(context, await context.services.streams.start(uris, parse_start(at)))
 
 
 @operation
