@@ -22,7 +22,7 @@ except OSError as missing:
 _CALLBACKS = {
     "jack_set_process_callback": ("JackProcessCallback", "jc_process"),
     "jack_set_xrun_callback": ("JackXRunCallback", "jc_xrun"),
-    "jack_on_info_shutdown": ("JackInfoShutdownCallback", "jc_shutdown"),
+    "jack_on_info_shutdown": ("JackInfoShutdownCallback", "jc_info_shutdown"),
     "jack_set_freewheel_callback": ("JackFreewheelCallback", "jc_freewheel"),
     "jack_set_port_registration_callback": ("JackPortRegistrationCallback", "jc_port_registration"),
     "jack_set_port_connect_callback": ("JackPortConnectCallback", "jc_port_connect"),
@@ -38,6 +38,7 @@ _PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
 _unbound = cffi.FFI()
 _unbound.cdef("""
     uint64_t jack_get_time(void);
+    void jack_on_shutdown(void *, void (*)(void *), void *);
     int jack_get_cycle_times(const void *, uint32_t *, uint64_t *, uint64_t *, float *);
 """)
 _libjack = _unbound.dlopen(jack._libname)
@@ -100,6 +101,11 @@ class JackClient:
         self._heard = (time.monotonic(), 0, 0)
         for setter, (kind, function) in _CALLBACKS.items():
             self._set_callback(setter, kind, function)
+        _libjack.jack_on_shutdown(  # the only one that PipeWire calls
+            _unbound.cast("void *", _address(jack._ffi, self._client._ptr)),
+            _unbound.cast("void (*)(void *)", _address(ffi, ffi.addressof(lib, "jc_shutdown"))),
+            _unbound.cast("void *", _address(ffi, self.core)),
+        )
         self._client.activate()
 
     @property
@@ -182,7 +188,7 @@ class JackClient:
         ):
             try:
                 self._client.set_property(port.uuid, key, value, kind)
-            except jack.JackError:
+            except (jack.JackError, ValueError):  # ValueError is what JACK-Client 0.5 raises here
                 break  # a server without metadata records as well as any other
         return port
 
@@ -196,7 +202,7 @@ class JackClient:
 
     def connections(self, port: Any) -> tuple[str, ...]:
         """Name what is connected to a port of ours."""
-        return tuple(other.name for other in port.connections)
+        return tuple(self._connected_to(port._ptr))
 
     def connect(self, source: str, port: Any) -> None:
         """Connect a source to a port of ours, if it is not so already."""
@@ -208,19 +214,30 @@ class JackClient:
 
     def audio_outputs(self) -> list[str]:
         """Name all audio output ports of the graph, in JACK's order."""
-        return [port.name for port in self._client.get_ports(is_audio=True, is_output=True)]
+        return self._port_names(b"32 bit float mono audio", jack._lib.JackPortIsOutput)
 
     def ports(self, pattern: str) -> list[Port]:
         """List the graph's ports whose full name matches a regular expression (empty: all)."""
         matches = pattern_matcher(pattern) if pattern else None
         found = []
         # The pattern stays here: one that does not compile has crashed jack_get_ports.
-        for port in self._client.get_ports():
-            if matches is None or matches(port.name):
+        for name in self._port_names(b"", 0):
+            if matches is None or matches(name):
+                try:
+                    port = self._client.get_port_by_name(name)
+                except jack.JackError:
+                    continue  # it has gone since
                 kind = PortType.AUDIO if port.is_audio else PortType.MIDI if port.is_midi else PortType.OTHER
-                linked = tuple(other.name for other in self._client.get_all_connections(port))
-                found.append(Port(port.name, kind, port.is_output, port.is_physical, linked, tuple(port.aliases)))
+                linked = tuple(self._connected_to(port._ptr))
+                found.append(Port(name, kind, port.is_output, port.is_physical, linked, tuple(port.aliases)))
         return found
+
+    def _port_names(self, kind: bytes, flags: int) -> list[str]:
+        # Not JACK-Client's get_ports: it looks up each name, and raises when a port has gone in between.
+        return _take_names(jack._lib.jack_get_ports(self._client._ptr, b"", kind, flags))
+
+    def _connected_to(self, pointer: Any) -> list[str]:
+        return _take_names(jack._lib.jack_port_get_all_connections(self._client._ptr, pointer))
 
     def close(self) -> None:
         """Leave the graph; afterwards no callback runs."""
@@ -236,6 +253,16 @@ class JackClient:
         argument = jack._ffi.cast("void *", _address(ffi, self.core))
         if getattr(jack._lib, setter)(self._client._ptr, target, argument):
             raise UnreachableError(f"JACK server {self.server!r} refuses {setter}")
+
+
+def _take_names(names: Any) -> list[str]:
+    """Copy a list of names that libjack allocated, and free it."""
+    found: list[str] = []
+    if names:
+        while names[len(found)]:
+            found.append(jack._ffi.string(names[len(found)]).decode())
+        jack._lib.jack_free(names)
+    return found
 
 
 def _open(name: str, server: str) -> Any:

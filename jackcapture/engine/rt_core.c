@@ -190,12 +190,17 @@ void jc_freewheel(int starting, void *argument)
     STORE(core->is_freewheeling, starting ? 1u : 0u);
 }
 
-void jc_shutdown(int code, const char *reason, void *argument)
+void jc_shutdown(void *argument)
 {
     jc_core *core = argument;
+    STORE(core->shut_down, 1);
+}
+
+void jc_info_shutdown(int code, const char *reason, void *argument)
+{
     (void)code;
     (void)reason;
-    STORE(core->shut_down, 1);
+    jc_shutdown(argument);
 }
 
 void jc_port_registration(uint32_t port, int registered, void *argument)

@@ -102,7 +102,8 @@ typedef struct {
 /* Callbacks for JACK; `core` is a jc_core. */
 int jc_process(uint32_t nframes, void *core);
 int jc_xrun(void *core);
-void jc_shutdown(int code, const char *reason, void *core);
+void jc_shutdown(void *core);
+void jc_info_shutdown(int code, const char *reason, void *core);
 void jc_freewheel(int starting, void *core);
 void jc_port_registration(uint32_t port, int registered, void *core);
 void jc_port_connect(uint32_t a, uint32_t b, int connected, void *core);

@@ -310,7 +310,10 @@ def _connect_sources(client: JackClient, definition: StreamDefinition, place: _A
         wanted = list(enumerate(resolve_sources(definition.sources, available)))[: len(place.ports)]
         for channel, source in [*wanted, *place.remembered]:
             if source in available:
-                client.connect(source, place.ports[channel])
+                try:
+                    client.connect(source, place.ports[channel])
+                except ConflictError as error:  # it has gone since, or the server refuses; the next change tries again
+                    log.warning("%s", error)
         place.remembered = [(channel, source) for channel, source in place.remembered if source not in available]
     place.connections = tuple(PortConnections(port.name, client.connections(port)) for port in place.ports)
 

@@ -21,7 +21,7 @@ from jackcapture.protocol.sockets import MAX_REQUEST_BYTES
 from parts.engine import PATIENCE, EngineProcess
 from parts.jackd import JackServer
 from parts.messages import damaged
-from parts.sources import StartSource, expected_samples
+from parts.sources import StartSource, expected_samples, frames_of
 
 CHUNK = 1 << 15
 URI = "stream://rack/main"
@@ -274,7 +274,7 @@ def test_any_bytes_on_the_socket_leave_the_take_alone(
     assert [stream.uri for stream in engine.state().streams] == [URI]
 
 
-def test_a_server_that_dies_ends_the_take_with_what_it_had(
+def test_a_take_waits_for_its_server_and_can_be_stopped_meanwhile(
     engine: EngineProcess, jack_server: JackServer, frame_source: StartSource
 ) -> None:
     frame_source(jack_server)
@@ -283,18 +283,21 @@ def test_a_server_that_dies_ends_the_take_with_what_it_had(
     engine.begin(definition, spares=20)
     engine.until(lambda: engine.stream(URI).head_sample > 10_000, "a second chunk is begun")
     jack_server.kill()
-    engine.until(lambda: bool(engine.told(messages.StreamError)), "the end of the take is told of")
+    engine.until(lambda: bool(engine.told(messages.StreamError)), "the trouble is told of")
     (error,) = engine.told(messages.StreamError)
-    reason = f"JACK server {jack_server.name!r} has gone"
-    assert error == messages.StreamError(URI, reason, recoverable=False)
+    reason = f"JACK server {jack_server.name!r} has gone; the take goes on when JACK is back"
+    assert error == messages.StreamError(URI, reason, recoverable=True)
     engine.until(lambda: not engine.state().connected, "the engine knows that it has no server")
     state = engine.stream(URI)
-    assert (state.status, state.error, state.ports) == (StreamStatus.ERROR, reason, ())
+    assert (state.status, state.error) == (StreamStatus.RECORDING, reason)
+    assert [port.connections for port in state.ports] == [(), ()]
+    state = engine.ask(messages.StreamStop(URI), messages.StreamState)
+    assert (state.status, state.error) == (StreamStatus.STOPPED, "")
     assert state.head_sample > 10_000
     assert_exact(definition, state)
     assert engine.refusal(messages.StreamStart(URI, definition, engine.chunk(CHUNK))).code == "unreachable"
     assert engine.refusal(messages.PortsRequest()).code == "unreachable"
-    assert list(engine.rings.iterdir()) == []
+    assert len(list(engine.rings.iterdir())) == 1  # it waits, too
 
     jack_server.start()
     frame_source(jack_server)
@@ -306,7 +309,9 @@ def test_a_server_that_dies_ends_the_take_with_what_it_had(
     again = engine.begin(definition, spares=20, take=2)
     assert again.start_frame >= attach_and_hear_again
     run_frames(engine, 10_000)
-    assert_exact(definition, engine.ask(messages.StreamStop(URI), messages.StreamState))
+    # The new server counts, and the source plays, from its own beginning; the engine's frames run on.
+    assert again.start_frame > state.start_frame + state.head_sample
+    frames_of(recorded(definition, engine.ask(messages.StreamStop(URI), messages.StreamState)))
 
 
 def test_an_engine_waits_for_its_server(jack_server: JackServer) -> None:
