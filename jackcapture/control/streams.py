@@ -12,7 +12,14 @@ from jackcapture.control.chunk_supply import MIN_SPARES, ChunkSupply
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
-from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, StorageError, UnreachableError
+from jackcapture.errors import (
+    ConflictError,
+    InvalidValueError,
+    JackCaptureError,
+    NotFoundError,
+    StorageError,
+    UnreachableError,
+)
 from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
@@ -110,6 +117,8 @@ class Streams:
                 messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
             )
             try:
+                if not state.connected:
+                    raise UnreachableError(f"JACK server {state.server!r} has just gone", server=state.server)
                 start_frame = resolve_start(at, frame=state.frame, sample_rate=state.sample_rate)
                 for stream in streams:
                     await self._begin(stream, state, start_frame, first_chunks.pop(stream.uri))
@@ -201,11 +210,13 @@ class Streams:
                 continue
             try:
                 await self._stop(stream, AT_ONCE)
-            except JackCaptureError as error:
+            except (ConflictError, NotFoundError) as error:  # the engine records no such take
                 log.warning("%s did not start: %s", stream.uri, error)
                 await asyncio.to_thread(self._catalog.withdraw_take, stream.uri, stream.take.number)
                 await self._discard_all(stream.take.given)
                 stream.take = None
+            except JackCaptureError as error:  # it may record: the engine's next state tells, and nothing is lost
+                log.error("%s: %s", stream.uri, error)
         await self._discard_all(path for paths in unused.values() for path in paths)
 
     async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:

@@ -123,11 +123,6 @@ class JackClient:
         """Whether the server has gone."""
         return bool(self.core.shut_down)
 
-    @property
-    def is_freewheeling(self) -> bool:
-        """Whether JACK runs as fast as it can."""
-        return bool(self.core.is_freewheeling)
-
     def is_deactivated(self) -> bool:
         """Tell whether JACK goes on without calling us, as it does to a client that failed, without telling it.
 

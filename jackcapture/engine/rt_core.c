@@ -12,9 +12,10 @@
 
 #define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
 #define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
+#define ADD(field, value) __atomic_fetch_add(&(field), (value), __ATOMIC_ACQ_REL)
+
 #define JC_FREEWHEEL_PATIENCE_USECS 8000000u   /* jackd waits 10 s for a client in freewheel */
 #define JC_FREEWHEEL_PAUSE_USECS 500u
-#define ADD(field, value) __atomic_fetch_add(&(field), (value), __ATOMIC_ACQ_REL)
 
 _Static_assert(sizeof(jc_ring) <= JC_RING_HEADER_BYTES, "the ring's head must fit before its samples");
 
@@ -42,8 +43,9 @@ static uint64_t first_frame(const jc_core *core, uint32_t frame32, uint64_t usec
 {
     if (core->resume_usecs == 0)
         return frame32;
-    if (core->is_same_server)
-        return core->resume_frame + (uint32_t)(frame32 - core->resume_frame32);
+    uint32_t ahead = frame32 - core->resume_frame32;
+    if (core->is_same_server && ahead < 0x80000000u)  /* else it counts anew, as another driver of PipeWire's does */
+        return core->resume_frame + ahead;
     if (usecs <= core->resume_usecs)
         return core->resume_frame;
     return core->resume_frame + (uint64_t)((double)(usecs - core->resume_usecs) * core->sample_rate / 1e6 + 0.5);

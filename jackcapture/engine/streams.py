@@ -127,7 +127,8 @@ class EngineStreams:
                 place.ring.close()
                 continue
             if place.is_running:
-                place.remembered = [
+                # Together with those that had not come back since the server before.
+                place.remembered += [
                     (i, source) for i, port in enumerate(place.connections) for source in port.connections
                 ]
             place.ports, place.is_running = [], False
