@@ -72,8 +72,11 @@ def test_a_take_goes_on_when_the_server_is_back(
                 lambda ports: bool(ports) and all(port["connections"] for port in ports),
                 "ports and connections",
             )
+        # The head jumps over the gap when the first frames come: only then can more be waited for.
         back = wait_for(
-            lambda: client.call("stream_status", uri=URI), lambda status: status["status"] == "recording", "the return"
+            lambda: client.call("stream_status", uri=URI),
+            lambda status: status["status"] == "recording" and status["gap_count"] > 0,
+            "the return",
         )
         assert back["error"] is None
         after = jack_remote(server).now()

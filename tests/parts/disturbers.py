@@ -9,9 +9,12 @@ What jackd2 1.9.21 does that these parts show (tests/integration/test_disturbers
   leave a freewheeling server that is used afterwards. One that is killed also costs ten seconds at once.
 - A connection is in effect from a later cycle on than the one in which jack_connect returns. Freewheel that is started
   in between forgets it.
-- JACK's frame counter runs on without a jump when freewheeling starts and ends, and when the buffer size changes.
+- JACK's frame counter runs on without a jump when freewheeling starts and ends. When the buffer size changes, the last
+  period of the old length is counted with the new one: the counter falls back, or skips, by the difference
+  (tests/integration/test_graph.py).
 - Setting freewheel to what it already is is an error; setting the buffer size to what it already is is not. The
-  buffer size may be any number of frames up to 8192, also while freewheeling.
+  buffer size may be any number of frames up to 8192, also while freewheeling. With 1 the real-time threads of a busy
+  machine leave nobody else the time to change it back: tests keep to 16 and more.
 - JACK's microseconds are CLOCK_MONOTONIC_RAW, which is not what time.monotonic reads.
 - An asynchronous server calls every client in every cycle but those that are not done, and those downstream of them.
 """

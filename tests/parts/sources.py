@@ -3,26 +3,20 @@
 Channel c (from 0) of JACK frame f carries ((f + c * 65537) mod 2^23) / 2^23, exact in float32 and in 24 bits.
 """
 
-import os
-import select
-import signal
-import subprocess
-import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from parts.jackd import JackServer
+from parts.part import Part
 
 MODULUS = 1 << 23
 CHANNEL_STEP = 65537
 
 
-class FrameSource:
+class FrameSource(Part):
     """A running `frame_source` (see frame_source.c), as a context manager.
 
     `server` is a JackServer, a server's name, or None for libjack's default. `name` is the client's name. The
@@ -37,123 +31,11 @@ class FrameSource:
         *,
         first_channel: int = 0,
         name: str = "source",
-        patience: float = 10.0,
     ) -> None:
-        self.name = name
+        super().__init__(program, server, name, ["--channels", str(channels), "--first-channel", str(first_channel)])
         self.channels = channels
         self.first_channel = first_channel
         self.ports = [f"{name}:out_{port}" for port in range(1, channels + 1)]
-        self._patience = patience
-        server_name = server.name if isinstance(server, JackServer) else server
-        self.command = [str(program), "--name", name, "--channels", str(channels)]
-        self.command += ["--first-channel", str(first_channel)]
-        if server_name is not None:
-            self.command += ["--server", server_name]
-        self._process: subprocess.Popen[bytes] | None = None
-        self._returncode: int | None = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def pid(self) -> int:
-        """The process id. Raises RuntimeError when the source was not started or was stopped."""
-        return self._running().pid
-
-    def start(self) -> Self:
-        """Start the source and return when JACK calls it.
-
-        Raises RuntimeError, with what the source said, when it does not come to that.
-        """
-        if self._process is not None:
-            raise RuntimeError(f"the source {self.name} runs already")
-        self._returncode = None
-        with tempfile.TemporaryFile() as errors:
-            self._process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                start_new_session=True,
-            )
-            try:
-                said = self._first_line()
-            except BaseException:
-                self.kill()
-                raise
-            if said != b"ready\n":
-                self.kill()
-                errors.seek(0)
-                message = errors.read().decode(errors="replace")
-                raise RuntimeError(
-                    f"{' '.join(self.command)} was not ready in {self._patience:g} s"
-                    f" (status {self._returncode}, printed {said!r}):\n{message}"
-                )
-        return self
-
-    def wait(self, patience: float = 10.0) -> int:
-        """Wait for the source to end by itself; return its exit status. Raises subprocess.TimeoutExpired."""
-        if self._process is None:
-            if self._returncode is None:
-                raise RuntimeError(f"the source {self.name} was not started")
-            return self._returncode
-        self._returncode = self._process.wait(patience)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-        self._process = None
-        return self._returncode
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the source."""
-        self._running().send_signal(number)
-
-    def close_stdin(self) -> None:
-        """Close the source's standard input, which asks it to end."""
-        pipe = self._running().stdin
-        if pipe is not None:
-            pipe.close()
-
-    def stop(self) -> None:
-        """End the source, if it still runs (SIGTERM; SIGKILL when it does not obey)."""
-        if self._process is None:
-            return
-        self._process.terminate()
-        try:
-            self.wait()
-        except subprocess.TimeoutExpired:
-            self.kill()
-
-    def kill(self) -> None:
-        """End the source with SIGKILL, as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self.wait()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            raise RuntimeError(f"the source {self.name} is not running")
-        return self._process
-
-    def _first_line(self) -> bytes:
-        stdout = self._running().stdout
-        if stdout is None:
-            return b""
-        said = b""
-        deadline = time.monotonic() + self._patience
-        poll = select.poll()
-        poll.register(stdout, select.POLLIN)
-        while not said.endswith(b"\n") and poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            read = os.read(stdout.fileno(), 1024)
-            if not read:
-                break
-            said += read
-        return said
 
 
 class StartSource(Protocol):
