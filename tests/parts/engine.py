@@ -17,7 +17,7 @@ import zmq
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Broadcast, Envelope, decode_broadcast, decode_envelope, encode_envelope
-from parts.jackd import SHARED_MEMORY, _dying_with_us
+from parts.jackd import SHARED_MEMORY, dying_with_us
 
 Reply = TypeVar("Reply")
 
@@ -100,7 +100,7 @@ class EngineProcess:
         }
         words = [word for option in options.items() for word in option]
         self._process = subprocess.Popen(
-            [*_dying_with_us(), sys.executable, "-m", "jackcapture.engine", *words],
+            [*dying_with_us(), sys.executable, "-m", "jackcapture.engine", *words],
             stdin=subprocess.DEVNULL,
             stderr=self._log,
             start_new_session=True,

@@ -162,7 +162,7 @@ class JackServer:
         """Whether the server is ready; False when there is no place for it in the registry at present."""
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the server: closed by kill
         self._process = subprocess.Popen(
-            [*_dying_with_us(), *self.command],
+            [*dying_with_us(), *self.command],
             stdin=subprocess.DEVNULL,
             stdout=self._file,
             stderr=subprocess.STDOUT,
@@ -238,7 +238,7 @@ def traces(name: str) -> list[str]:
     return sorted(found)
 
 
-def _dying_with_us() -> list[str]:
+def dying_with_us() -> list[str]:
     """The words before a command that end it (SIGTERM) when this process, or the calling thread, ends."""
     return [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())]
 
@@ -295,7 +295,7 @@ def _alive(pid: int) -> bool:
 def _run_to_a_clean_end(name: str) -> None:
     """Run a server of that name, which takes over the place of the dead one, and have it leave in good order."""
     with subprocess.Popen(
-        [*_dying_with_us(), "jackd", "-n", name, "-p", "128", "-d", "dummy", "-p", "1024"],
+        [*dying_with_us(), "jackd", "-n", name, "-p", "128", "-d", "dummy", "-p", "1024"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
