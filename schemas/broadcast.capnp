@@ -12,5 +12,6 @@ struct Broadcast {
     streamError @4 :Streams.StreamError;
     streamGap @5 :Streams.StreamGap;
     jackState @6 :Streams.JackState;
+    midiOutputState @7 :Streams.MidiOutputState;
   }
 }

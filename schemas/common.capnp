@@ -16,10 +16,14 @@ struct AudioFormat {
   sampleFormat @2 :SampleFormat;
 }
 
+struct MidiFormat {
+  sampleRate @0 :UInt32;    # Hz
+}
+
 struct StreamFormat {
   union {
     audio @0 :AudioFormat;
-    midi @1 :Void;
+    midi @1 :MidiFormat;
   }
 }
 
@@ -50,6 +54,52 @@ struct ClockSnapshot {
   jackFrame @1 :UInt64;
   monotonicUs @2 :UInt64;   # JACK's clock, microseconds
   wallClock @3 :Int64;
+  reasons @4 :List(ClockReason);
+  period @5 :UInt32;        # frames of the cycle
+  isFreewheeling @6 :Bool;
+  transport @7 :Transport;
+  midiClock @8 :MidiClock;
+}
+
+enum ClockReason {
+  server @0;
+  gap @1;
+  xrun @2;
+  period @3;
+  freewheel @4;
+  transport @5;
+  relocation @6;
+  tempo @7;
+  take @8;
+}
+
+enum TransportState {
+  stopped @0;
+  rolling @1;
+  starting @2;
+}
+
+struct Transport {
+  state @0 :TransportState;
+  frame @1 :UInt32;
+  bar @2 :Int32;            # 0: no client gives musical time
+  beat @3 :Int32;
+  tick @4 :Int32;
+  beatsPerBar @5 :Float32;
+  beatType @6 :Float32;
+  ticksPerBeat @7 :Float64;
+  beatsPerMinute @8 :Float64;
+}
+
+struct MidiClock {
+  ticks @0 :UInt64;         # since the take began
+  ticksSinceStart @1 :UInt64;
+  isRunning @2 :Bool;
+}
+
+struct Latency {
+  min @0 :UInt32;           # frames
+  max @1 :UInt32;
 }
 
 struct Error {

@@ -43,5 +43,9 @@ struct Envelope {
     operationCall @16 :OperationCall;
     operationProgress @17 :OperationProgress;
     operationResult @18 :OperationResult;
+
+    midiSend @19 :Streams.MidiSend;
+    midiCancel @20 :Streams.MidiCancel;
+    midiOutputState @21 :Streams.MidiOutputState;
   }
 }

@@ -48,7 +48,39 @@ struct PortsRequest {
   pattern @0 :Text;         # a regular expression over full port names; empty: all
 }
 
+struct MidiEvent {
+  frame @0 :UInt64;         # frames after the first event's
+  data @1 :Data;            # one whole MIDI message
+}
+
+struct MidiSend {           # send events from an output port of ours, each at its frame
+  output @0 :Text;          # name of the port; it is registered when it is first named
+  destinations @1 :List(Text);            # port names or regular expressions: connected first
+  startFrame @2 :UInt64 = 0xffffffffffffffff;   # 64-bit JACK frame of the first event; default: as soon as may be
+  events @3 :List(MidiEvent);
+}
+
+struct MidiCancel {         # send nothing more of what an output has left, and end the notes that sound
+  output @0 :Text;
+}
+
 # --- replies ---
+
+struct LateEvent {
+  index @0 :UInt32;         # in MidiSend.events
+  frames @1 :UInt64;        # how much after its frame it was sent
+}
+
+struct MidiOutputState {
+  output @0 :Text;
+  port @1 :PortConnections;
+  startFrame @2 :UInt64;    # of the events given last
+  events @3 :UInt32;
+  sent @4 :UInt32;
+  late @5 :List(LateEvent);
+  isDone @6 :Bool;
+  error @7 :Text;           # why not all were sent
+}
 
 enum StreamStatus {
   stopped @0;
@@ -60,6 +92,7 @@ enum StreamStatus {
 struct PortConnections {
   port @0 :Text;
   connections @1 :List(Text);
+  latency @2 :Common.Latency;   # of capture: how long ago the sources heard it
 }
 
 struct ChunkInProgress {
@@ -89,6 +122,8 @@ struct StreamState {
   error @15 :Text;
   clocks @16 :List(Common.ClockSnapshot); # those in the chunk in progress
   gapCount @17 :UInt64;     # of the take
+  clippedSamples @18 :UInt64;   # of the take
+  absentSources @19 :List(Text);          # sources of the definition that name no port there is
 }
 
 struct EngineState {
@@ -106,6 +141,7 @@ struct EngineState {
   wallClock @11 :Int64;     # of that frame
   streams @12 :List(StreamState);
   warnings @13 :List(Text);
+  midiOutputs @14 :List(MidiOutputState);
 }
 
 struct Port {
@@ -149,6 +185,7 @@ struct StreamChunkFull {
   firstSample @7 :UInt64;
   gaps @8 :List(Common.Gap);              # those that begin in this chunk
   clocks @9 :List(Common.ClockSnapshot);  # taken while it was written
+  clippedSamples @10 :UInt64;
 }
 
 struct StreamError {

@@ -7,6 +7,7 @@ fsynced data and directory before a row is written.
 - migrations/NNNN.sql: what turns version NNNN - 1 into NNNN.
 """
 
-from jackcapture.catalog.catalog import Catalog, SealedChunk, StreamRecord, StreamTotals, TakeRecord
+from jackcapture.catalog.catalog import Catalog
+from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 
 __all__ = ["Catalog", "SealedChunk", "StreamRecord", "StreamTotals", "TakeRecord"]

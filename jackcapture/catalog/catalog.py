@@ -4,66 +4,17 @@ import json
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
+from jackcapture.catalog import rows
 from jackcapture.catalog.connections import Connections, translated
 from jackcapture.catalog.migration import migrate
+from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
-from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import Chunk, ClockSnapshot, Gap, GapCause, Take
+from jackcapture.model.takes import ClockSnapshot, Gap, GapCause, Latency, Take
 from jackcapture.model.uris import StreamUri
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRecord:
-    """A stream as the catalog knows it."""
-
-    definition: StreamDefinition
-    definition_artifact: str
-    created_at_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class TakeRecord:
-    """A take, why it ended by itself (empty: it did not), and the totals of what is sealed of it."""
-
-    take: Take
-    error: str
-    sealed_chunks: int
-    sealed_samples: int
-    sealed_bytes: int
-    gap_count: int
-    lost_frames: int
-
-    @property
-    def end_sample(self) -> int:
-        """The position after the take's last sample, or after its last sealed one while it runs."""
-        samples = self.sealed_samples if self.take.samples is None else self.take.samples
-        return self.take.first_sample + samples
-
-
-@dataclass(frozen=True, slots=True)
-class StreamTotals:
-    """What is sealed of a stream, over all its takes."""
-
-    takes: int
-    sealed_chunks: int
-    sealed_bytes: int
-    gap_count: int
-    lost_frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class SealedChunk:
-    """A chunk in the store; its gaps and clocks are asked for by themselves."""
-
-    take_number: int
-    chunk: Chunk
-    content: Content
 
 
 class Catalog:
@@ -95,7 +46,7 @@ class Catalog:
                     f"{definition.uri} exists already; its definition cannot change, so choose another URI",
                     uri=definition.uri,
                 )
-            _insert_artifact(db, artifact)
+            rows.insert_artifact(db, artifact)
             db.execute(
                 "INSERT INTO streams (uri, definition, definition_artifact, created_at_ns) VALUES (?, ?, ?, ?)",
                 (definition.uri, json.dumps(definition.as_json()), artifact.id, now),
@@ -110,12 +61,12 @@ class Catalog:
                 known = [row["uri"] for row in db.execute("SELECT uri FROM streams ORDER BY uri LIMIT 20")]
                 there_are = f"there are {', '.join(known)}" if known else "there are none; create one first"
                 raise NotFoundError(f"no stream {uri}; {there_are}", uri=uri, known=known)
-        return _stream(row)
+        return rows.stream(row)
 
     def streams(self) -> list[StreamRecord]:
         """Give all streams, by URI."""
         with self._connections.read() as db:
-            return [_stream(row) for row in db.execute("SELECT * FROM streams ORDER BY uri")]
+            return [rows.stream(row) for row in db.execute("SELECT * FROM streams ORDER BY uri")]
 
     # --- takes and chunks ---
 
@@ -139,6 +90,14 @@ class Catalog:
                 (samples, ended_at_ns, error, _take_id(db, uri, number)),
             )
 
+    def note_latencies(self, uri: StreamUri, number: int, latencies: Iterable[Latency]) -> None:
+        """Note the capture latencies of a take's ports, in their order, in place of those noted before."""
+        with self._connections.write() as db:
+            db.execute(
+                "UPDATE takes SET latencies = ? WHERE id = ?",
+                (rows.latencies_as_json(latencies), _take_id(db, uri, number)),
+            )
+
     def withdraw_take(self, uri: StreamUri, number: int) -> None:
         """Remove a take that did not come to be: one that has no chunk and has not ended."""
         with self._connections.write() as db:
@@ -155,7 +114,7 @@ class Catalog:
         with self._connections.write() as db:
             take_id = _take_id(db, uri, sealed.take_number)
             added = db.execute(
-                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (
                     take_id,
                     chunk.index,
@@ -164,46 +123,55 @@ class Catalog:
                     chunk.bytes,
                     sealed.content.hash,
                     chunk.wall_clock_ns,
+                    chunk.clipped_samples,
+                    None if sealed.overview is None else sealed.overview.hash,
                 ),
             ).rowcount
             if not added:
                 return False
-            _insert_observations(db, take_id, chunk.gaps, chunk.clocks)
+            rows.insert_observations(db, take_id, chunk.gaps, chunk.clocks)
             db.execute(
                 "UPDATE takes SET sealed_chunks = sealed_chunks + 1, sealed_samples = sealed_samples + ?,"
-                " sealed_bytes = sealed_bytes + ?, gap_count = gap_count + ?, lost_frames = lost_frames + ?"
-                " WHERE id = ?",
-                (chunk.samples, chunk.bytes, len(chunk.gaps), sum(gap.frames for gap in chunk.gaps), take_id),
+                " sealed_bytes = sealed_bytes + ?, gap_count = gap_count + ?, lost_frames = lost_frames + ?,"
+                " clipped_samples = clipped_samples + ? WHERE id = ?",
+                (
+                    chunk.samples,
+                    chunk.bytes,
+                    len(chunk.gaps),
+                    sum(gap.frames for gap in chunk.gaps),
+                    chunk.clipped_samples,
+                    take_id,
+                ),
             )
         return True
 
     def takes(self, uri: StreamUri) -> list[TakeRecord]:
         """Give all takes of a stream, in order."""
         with self._connections.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 "SELECT takes.* FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ? ORDER BY number", (uri,)
             )
-            return [_take(uri, row) for row in rows]
+            return [rows.take(uri, row) for row in found]
 
     def newest_takes(self, uri: StreamUri, limit: int) -> list[TakeRecord]:
         """Give the newest takes of a stream, oldest first."""
         with self._connections.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 "SELECT takes.* FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ?"
                 " ORDER BY number DESC LIMIT ?",
                 (uri, limit),
             )
-            return [_take(uri, row) for row in rows][::-1]
+            return [rows.take(uri, row) for row in found][::-1]
 
     def newest_gaps(self, uri: StreamUri, limit: int) -> list[Gap]:
         """Give the newest gaps of a stream, oldest first."""
         with self._connections.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 "SELECT gaps.* FROM gaps JOIN takes ON takes.id = take_id JOIN streams ON streams.id = stream_id"
                 " WHERE uri = ? ORDER BY number DESC, position DESC LIMIT ?",
                 (uri, limit),
             )
-            return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in rows][::-1]
+            return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in found][::-1]
 
     def last_take(self, uri: StreamUri) -> TakeRecord | None:
         """Give the newest take of a stream."""
@@ -214,7 +182,8 @@ class Catalog:
         """Give what is sealed of a stream."""
         with self._connections.read() as db:
             row = db.execute(
-                "SELECT count(*), total(sealed_chunks), total(sealed_bytes), total(gap_count), total(lost_frames)"
+                "SELECT count(*), total(sealed_chunks), total(sealed_bytes), total(gap_count), total(lost_frames),"
+                " total(clipped_samples)"
                 " FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ?",
                 (uri,),
             ).fetchone()
@@ -230,37 +199,37 @@ class Catalog:
             ).fetchone()
         if row is None:
             raise NotFoundError(f"{uri} has no sealed chunk {index} in take {take_number}", uri=uri)
-        return _chunk(take_number, row)
+        return rows.chunk(take_number, row)
 
     def chunks(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[SealedChunk]:
         """Give the sealed chunks that overlap `[from_sample, to_sample)`, in order."""
         found = []
         with self._connections.read() as db:
             for take_id, number in _takes_over(db, uri, from_sample, to_sample):
-                rows = db.execute(
+                matching = db.execute(
                     "SELECT * FROM chunks WHERE take_id = ? AND first_sample < ? AND first_sample >="
                     " ifnull((SELECT max(first_sample) FROM chunks WHERE take_id = ? AND first_sample <= ?), 0)"
                     " ORDER BY first_sample",
                     (take_id, to_sample, take_id, from_sample),
                 )
-                found += [_chunk(number, row) for row in rows]
+                found += [rows.chunk(number, row) for row in matching]
         return [sealed for sealed in found if sealed.chunk.end_sample > from_sample]
 
     def gaps(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Gap]:
         """Give the gaps that overlap `[from_sample, to_sample)`, in order."""
         with self._connections.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 "SELECT gaps.* FROM gaps JOIN takes ON takes.id = take_id JOIN streams ON streams.id = stream_id"
                 " WHERE uri = ? AND position < ? AND position + frames > ? ORDER BY position",
                 (uri, to_sample, from_sample),
             )
-            return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in rows]
+            return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in found]
 
     def clocks(self, uri: StreamUri, take_number: int, from_sample: int, to_sample: int) -> list[ClockSnapshot]:
         """Give a take's clock snapshots in `[from_sample, to_sample)` and the one on each side, in order."""
         with self._connections.read() as db:
             take_id = _take_id(db, uri, take_number)
-            rows = db.execute(
+            found = db.execute(
                 "SELECT * FROM clock_snapshots WHERE take_id = ?1"
                 " AND sample_position >= ifnull((SELECT max(sample_position) FROM clock_snapshots"
                 "     WHERE take_id = ?1 AND sample_position < ?2), 0)"
@@ -268,22 +237,19 @@ class Catalog:
                 "     WHERE take_id = ?1 AND sample_position >= ?3), 9223372036854775807) ORDER BY sample_position",
                 (take_id, from_sample, to_sample),
             )
-            return [
-                ClockSnapshot(row["sample_position"], row["jack_frame"], row["monotonic_us"], row["wall_clock_ns"])
-                for row in rows
-            ]
+            return [rows.clock_snapshot(row) for row in found]
 
     def add_clocks(self, uri: StreamUri, take_number: int, clocks: Iterable[ClockSnapshot]) -> None:
         """Enter clock snapshots that belong to no chunk, such as the one at a take's start."""
         with self._connections.write() as db:
-            _insert_observations(db, _take_id(db, uri, take_number), (), clocks)
+            rows.insert_observations(db, _take_id(db, uri, take_number), (), clocks)
 
     # --- artifacts ---
 
     def add_artifact(self, artifact: Artifact) -> None:
         """Enter an artifact with parents and tags."""
         with self._connections.write() as db:
-            _insert_artifact(db, artifact)
+            rows.insert_artifact(db, artifact)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """Give an artifact by its full id; raises `NotFoundError`."""
@@ -294,7 +260,7 @@ class Catalog:
                     f"no artifact {artifact_id!r}; 'jackcapture artifact list' shows what there is",
                     artifact_id=artifact_id,
                 )
-            return _artifact(db, row)
+            return rows.artifact(db, row)
 
     def artifacts(
         self, *, kind: str | None = None, tag: str | None = None, stream_uri: str | None = None, limit: int = 1000
@@ -310,12 +276,12 @@ class Catalog:
                 conditions.append(condition)
                 values.append(value)
         with self._connections.read() as db:
-            rows = db.execute(
+            found = db.execute(
                 f"SELECT * FROM artifacts WHERE {' AND '.join(conditions)}"  # noqa: S608 - fixed conditions
                 " ORDER BY created_at_ns DESC, id LIMIT ?",
                 (*values, limit),
             ).fetchall()
-            return [_artifact(db, row) for row in rows]
+            return [rows.artifact(db, row) for row in found]
 
     def stored_bytes(self) -> int:
         """Give the bytes of all sealed chunks and artifacts; content that several share counts for each."""
@@ -352,78 +318,9 @@ def _take_id(db: sqlite3.Connection, uri: str, number: int) -> int:
 
 
 def _takes_over(db: sqlite3.Connection, uri: str, from_sample: int, to_sample: int) -> list[tuple[int, int]]:
-    rows = db.execute(
+    found = db.execute(
         "SELECT takes.id, number FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ?"
         " AND first_sample < ? AND (samples IS NULL OR first_sample + samples > ?) ORDER BY number",
         (uri, to_sample, from_sample),
     )
-    return [(row[0], row[1]) for row in rows]
-
-
-def _insert_observations(
-    db: sqlite3.Connection, take_id: int, gaps: Iterable[Gap], clocks: Iterable[ClockSnapshot]
-) -> None:
-    db.executemany(
-        "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?)",
-        [(take_id, gap.position, gap.frames, gap.cause.value) for gap in gaps],
-    )
-    db.executemany(
-        "INSERT OR IGNORE INTO clock_snapshots VALUES (?, ?, ?, ?, ?)",
-        [(take_id, at.sample_position, at.jack_frame, at.monotonic_us, at.wall_clock_ns) for at in clocks],
-    )
-
-
-def _insert_artifact(db: sqlite3.Connection, artifact: Artifact) -> None:
-    db.execute(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            artifact.id,
-            artifact.kind,
-            artifact.content_hash,
-            artifact.mime_type,
-            artifact.bytes,
-            artifact.created_at_ns,
-            artifact.stream_uri,
-            json.dumps(artifact.metadata),
-        ),
-    )
-    parents: Sequence[tuple[str, str, int]] = [(artifact.id, parent, i) for i, parent in enumerate(artifact.parents)]
-    db.executemany("INSERT INTO artifact_parents VALUES (?, ?, ?)", parents)
-    db.executemany("INSERT INTO artifact_tags VALUES (?, ?)", [(artifact.id, tag) for tag in artifact.tags])
-
-
-def _stream(row: sqlite3.Row) -> StreamRecord:
-    definition = StreamDefinition.from_json(json.loads(row["definition"]))
-    return StreamRecord(definition, row["definition_artifact"], row["created_at_ns"])
-
-
-def _take(uri: StreamUri, row: sqlite3.Row) -> TakeRecord:
-    fields: dict[str, Any] = {
-        name: row[name] for name in ("number", "start_frame", "first_sample", "samples", "started_at_ns", "ended_at_ns")
-    }
-    totals = (row[name] for name in ("sealed_chunks", "sealed_samples", "sealed_bytes", "gap_count", "lost_frames"))
-    return TakeRecord(Take(uri, **fields), row["error"], *totals)
-
-
-def _chunk(take_number: int, row: sqlite3.Row) -> SealedChunk:
-    chunk = Chunk(row["chunk_index"], row["first_sample"], row["samples"], row["bytes"], row["wall_clock_ns"])
-    return SealedChunk(take_number, chunk, Content(row["content_hash"]))
-
-
-def _artifact(db: sqlite3.Connection, row: sqlite3.Row) -> Artifact:
-    parents = db.execute(
-        "SELECT parent_id FROM artifact_parents WHERE artifact_id = ? ORDER BY ordinal", (row["id"],)
-    ).fetchall()
-    tags = db.execute("SELECT tag FROM artifact_tags WHERE artifact_id = ? ORDER BY tag", (row["id"],)).fetchall()
-    return Artifact(
-        id=row["id"],
-        kind=row["kind"],
-        content_hash=row["content_hash"],
-        mime_type=row["mime_type"],
-        bytes=row["bytes"],
-        created_at_ns=row["created_at_ns"],
-        stream_uri=row["stream_uri"],
-        parents=tuple(parent["parent_id"] for parent in parents),
-        tags=tuple(tag["tag"] for tag in tags),
-        metadata=json.loads(row["metadata"]),
-    )
+    return [(row[0], row[1]) for row in found]

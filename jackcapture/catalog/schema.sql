@@ -1,4 +1,4 @@
--- The catalog, version 1. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
+-- The catalog, version 2. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
 -- Change this file and add a migration of the next number together: a test compares what both give.
 
 -- Which store this catalog describes.
@@ -31,6 +31,8 @@ CREATE TABLE takes (
     sealed_bytes INTEGER NOT NULL DEFAULT 0,
     gap_count INTEGER NOT NULL DEFAULT 0,
     lost_frames INTEGER NOT NULL DEFAULT 0,
+    clipped_samples INTEGER NOT NULL DEFAULT 0,
+    latencies TEXT NOT NULL DEFAULT '[]',   -- JSON: [least, most] frames of capture latency, per port
     UNIQUE (stream_id, number)
 ) STRICT;
 
@@ -43,6 +45,8 @@ CREATE TABLE chunks (
     bytes INTEGER NOT NULL,
     content_hash TEXT NOT NULL,
     wall_clock_ns INTEGER NOT NULL,         -- of the frame after its last one
+    clipped_samples INTEGER NOT NULL DEFAULT 0,
+    overview_hash TEXT,                     -- content of its overview; NULL: it has none
     PRIMARY KEY (take_id, chunk_index)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX chunks_by_sample ON chunks (take_id, first_sample);
@@ -57,13 +61,18 @@ CREATE TABLE gaps (
     PRIMARY KEY (take_id, position)
 ) STRICT, WITHOUT ROWID;
 
--- Observations of all clocks at once, about one a second.
+-- Observations of all clocks at once: about one a second, and at changes.
 CREATE TABLE clock_snapshots (
     take_id INTEGER NOT NULL REFERENCES takes (id),
     sample_position INTEGER NOT NULL,
     jack_frame INTEGER NOT NULL,
     monotonic_us INTEGER NOT NULL,          -- JACK's own clock
     wall_clock_ns INTEGER NOT NULL,
+    reasons TEXT NOT NULL DEFAULT '',       -- words with commas between; empty: the regular interval
+    period INTEGER NOT NULL DEFAULT 0,      -- frames of the JACK cycle
+    is_freewheeling INTEGER NOT NULL DEFAULT 0,
+    transport TEXT NOT NULL DEFAULT '{}',   -- JSON: what differs from a transport that is stopped at frame 0
+    midi_clock TEXT NOT NULL DEFAULT '{}',  -- JSON, likewise
     PRIMARY KEY (take_id, sample_position)
 ) STRICT, WITHOUT ROWID;
 

@@ -12,6 +12,9 @@ MAX_CHANNELS = 1024
 MIN_CHUNK_BYTES = 4096  # one page: the unit in which files are mapped
 MAX_CHUNK_BYTES = 1 << 30
 DEFAULT_CHUNK_BYTES = 8 << 20
+MIN_MIDI_CHUNK_BYTES = 1 << 16  # holds all that one JACK cycle can bring, so that a chunk ends between two frames
+DEFAULT_MIDI_CHUNK_BYTES = 1 << 18
+MIDI_CHUNK_SECONDS = 60  # a quiet MIDI stream does not fill its chunk, and what is not sealed is lost with the power
 MAX_SAMPLE_RATE = 768_000
 MAX_SOURCES = MAX_CHANNELS
 MAX_SOURCE_LENGTH = 320  # JACK's limit for a full port name, client and port
@@ -30,6 +33,13 @@ class SampleFormat(enum.StrEnum):
         return {"f32": 4, "i24": 3, "i16": 2}[self.value]
 
 
+def _check_sample_rate(sample_rate: int) -> None:
+    if not 1 <= sample_rate <= MAX_SAMPLE_RATE:
+        raise InvalidValueError(
+            f"a sample rate of {sample_rate} Hz: it must be 1 to {MAX_SAMPLE_RATE}", sample_rate=sample_rate
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
     """Audio: sample rate in Hz, number of channels, sample format."""
@@ -43,11 +53,7 @@ class AudioFormat:
             raise InvalidValueError(
                 f"{self.channels} channels: a stream has 1 to {MAX_CHANNELS}", channels=self.channels
             )
-        if not 1 <= self.sample_rate <= MAX_SAMPLE_RATE:
-            raise InvalidValueError(
-                f"a sample rate of {self.sample_rate} Hz: it must be 1 to {MAX_SAMPLE_RATE}",
-                sample_rate=self.sample_rate,
-            )
+        _check_sample_rate(self.sample_rate)
 
     @property
     def frame_bytes(self) -> int:
@@ -62,7 +68,12 @@ class AudioFormat:
 
 @dataclass(frozen=True, slots=True)
 class MidiFormat:
-    """MIDI: records of `u64 sample position, u32 length, bytes`."""
+    """MIDI: records of `u64 sample position, u32 length, bytes`; positions count frames of the sample rate in Hz."""
+
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        _check_sample_rate(self.sample_rate)
 
 
 StreamFormat = AudioFormat | MidiFormat
@@ -102,6 +113,12 @@ class StreamDefinition:
                 f"to {MAX_CHUNK_BYTES} (1 GiB)",
                 chunk_size_bytes=self.chunk_size_bytes,
             )
+        if not self.is_audio and self.chunk_size_bytes < MIN_MIDI_CHUNK_BYTES:
+            raise InvalidValueError(
+                f"a chunk size of {self.chunk_size_bytes} bytes: it must be at least {MIN_MIDI_CHUNK_BYTES} for MIDI, "
+                "so that it holds all events of one JACK cycle",
+                chunk_size_bytes=self.chunk_size_bytes,
+            )
         if len(self.sources) > MAX_SOURCES:
             raise InvalidValueError(f"{len(self.sources)} sources: at most {MAX_SOURCES} can be named")
         for source in self.sources:
@@ -109,6 +126,21 @@ class StreamDefinition:
                 raise InvalidValueError(
                     f"source {source[:40]!r} has {len(source)} characters: it must have 1 to {MAX_SOURCE_LENGTH}"
                 )
+
+    @property
+    def is_audio(self) -> bool:
+        """Whether it is an audio stream; else it is a MIDI stream."""
+        return isinstance(self.format, AudioFormat)
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz: what its sample positions count."""
+        return self.format.sample_rate
+
+    @property
+    def ports(self) -> int:
+        """How many JACK ports it has: one per channel, or one MIDI port."""
+        return self.format.channels if isinstance(self.format, AudioFormat) else 1
 
     @property
     def audio(self) -> AudioFormat:
@@ -119,12 +151,14 @@ class StreamDefinition:
 
     @property
     def chunk_frames(self) -> int:
-        """Whole frames that one chunk of an audio stream holds."""
-        return self.chunk_size_bytes // self.audio.frame_bytes
+        """Frames after which a chunk is full: always, if it is audio; at the latest, if it is MIDI."""
+        if isinstance(self.format, AudioFormat):
+            return self.chunk_size_bytes // self.format.frame_bytes
+        return MIDI_CHUNK_SECONDS * self.format.sample_rate
 
     def as_json(self) -> dict[str, Any]:
         """Give the definition as JSON values, the shape that lies in the store."""
-        stream_format: dict[str, Any] = {"type": "midi"}
+        stream_format: dict[str, Any] = {"type": "midi", "sample_rate": self.format.sample_rate}
         if isinstance(self.format, AudioFormat):
             stream_format = {
                 "type": "audio",
@@ -145,14 +179,16 @@ class StreamDefinition:
         """Read what `as_json` gave; raise `InvalidValueError` if it is not that."""
         try:
             described = document["format"]
-            stream_format: StreamFormat = MidiFormat()
-            if described["type"] == "audio":
+            stream_format: StreamFormat
+            if described["type"] == "midi":
+                stream_format = MidiFormat(int(described["sample_rate"]))
+            elif described["type"] == "audio":
                 stream_format = AudioFormat(
                     int(described["sample_rate"]),
                     int(described["channels"]),
                     parse_sample_format(described["sample_format"]),
                 )
-            elif described["type"] != "midi":
+            else:
                 raise InvalidValueError(f"stream format {described['type']!r}: it must be 'audio' or 'midi'")
             return cls(
                 uri=parse_stream_uri(document["uri"]),

@@ -25,18 +25,77 @@ class Gap:
     cause: GapCause
 
 
+class ClockReason(enum.StrEnum):
+    """What a clock snapshot was taken for, besides the regular interval."""
+
+    SERVER = "server"  # the first cycle of a JACK server
+    GAP = "gap"  # JACK's frame counter jumped
+    XRUN = "xrun"  # JACK told of an xrun
+    PERIOD = "period"  # another buffer size
+    FREEWHEEL = "freewheel"  # entered or left
+    TRANSPORT = "transport"  # another transport state
+    RELOCATION = "relocation"  # the transport is not where it would be by itself
+    TEMPO = "tempo"  # another tempo, or time signature
+    TAKE = "take"  # a take began or ended, or a chunk of it
+
+
+class TransportState(enum.StrEnum):
+    """What JACK's transport does."""
+
+    STOPPED = "stopped"
+    ROLLING = "rolling"
+    STARTING = "starting"  # waits for clients that are slow to get ready
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """JACK's transport at the start of a cycle: its frame, and its musical time where a client gives it (else bar 0).
+
+    Bars and beats count from 1, ticks from 0; `beats_per_minute` is the tempo.
+    """
+
+    state: TransportState = TransportState.STOPPED
+    frame: int = 0
+    bar: int = 0
+    beat: int = 0
+    tick: int = 0
+    beats_per_bar: float = 0.0
+    beat_type: float = 0.0
+    ticks_per_beat: float = 0.0
+    beats_per_minute: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MidiClock:
+    """MIDI clock as a MIDI stream has received it in its take: 24 ticks make a quarter note.
+
+    `ticks` counts them since the take began, `ticks_since_start` since the last start (0xFA) or song position, from
+    which it goes on: 6 ticks are one MIDI beat of a song position (0xF2).
+    """
+
+    ticks: int = 0
+    ticks_since_start: int = 0
+    is_running: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class ClockSnapshot:
-    """One observation of every clock at once.
+    """One observation of every clock at once, at the start of a JACK cycle.
 
-    `sample_position` is the stream's, `jack_frame` the 64-bit JACK frame at the start of a JACK cycle,
-    `monotonic_us` JACK's own microseconds at that frame, `wall_clock_ns` the Unix time of that moment.
+    `sample_position` is the stream's, `jack_frame` the 64-bit JACK frame, `monotonic_us` JACK's own microseconds at
+    that frame, `wall_clock_ns` the Unix time of that moment, `period` the frames of the cycle. While JACK freewheels,
+    frames do not pass at the sample rate.
     """
 
     sample_position: int
     jack_frame: int
     monotonic_us: int
     wall_clock_ns: int
+    reasons: tuple[ClockReason, ...] = ()
+    period: int = 0
+    is_freewheeling: bool = False
+    transport: Transport = Transport()
+    midi_clock: MidiClock = MidiClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +112,7 @@ class Chunk:
     wall_clock_ns: int
     gaps: tuple[Gap, ...] = ()
     clocks: tuple[ClockSnapshot, ...] = ()
+    clipped_samples: int = 0
 
     @property
     def end_sample(self) -> int:
@@ -74,8 +134,22 @@ RUNNING = frozenset({StreamStatus.RECORDING, StreamStatus.STARVED})
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """Frames between what a source's hardware heard and what JACK delivered: least and most of all ways to a port."""
+
+    min: int = 0
+    max: int = 0
+
+
+NO_LATENCY = Latency()
+
+
+@dataclass(frozen=True, slots=True)
 class Take:
-    """One contiguous run of a stream. `number` counts from 1 per stream; `samples` is None while it runs."""
+    """One contiguous run of a stream. `number` counts from 1 per stream; `samples` is None while it runs.
+
+    `latencies` are those of its ports' sources, as last seen during the take.
+    """
 
     uri: StreamUri
     number: int
@@ -84,3 +158,4 @@ class Take:
     samples: int | None
     started_at_ns: int
     ended_at_ns: int | None
+    latencies: tuple[Latency, ...] = ()

@@ -52,7 +52,7 @@ def _encode_format(stream_format: StreamFormat) -> dict[str, Any]:
         case AudioFormat():
             return {"audio": encoder(AudioFormat)(stream_format)}
         case MidiFormat():
-            return {"midi": None}
+            return {"midi": encoder(MidiFormat)(stream_format)}
 
 
 def _decode_format(reader: Any) -> StreamFormat:
@@ -61,7 +61,8 @@ def _decode_format(reader: Any) -> StreamFormat:
             audio: AudioFormat = decoder(AudioFormat)(reader.audio)
             return audio
         case "midi":
-            return MidiFormat()
+            midi: MidiFormat = decoder(MidiFormat)(reader.midi)
+            return midi
         case other:
             raise InvalidValueError(f"stream format {other!r}: it must be audio or midi")
 

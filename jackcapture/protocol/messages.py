@@ -7,7 +7,7 @@ import enum
 from dataclasses import dataclass
 
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import ClockSnapshot, Gap, StreamStatus
+from jackcapture.model.takes import NO_LATENCY, ClockSnapshot, Gap, Latency, StreamStatus
 
 AT_ONCE = 0xFFFFFFFFFFFFFFFF
 """The start or stop frame that means: now."""
@@ -82,6 +82,31 @@ class PortsRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class MidiEvent:
+    """One whole MIDI message, `frame` frames after the first of its send."""
+
+    frame: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MidiSend:
+    """Send events from an output port of ours, each at its frame. Reply: MidiOutputState, before they are sent."""
+
+    output: str
+    destinations: tuple[str, ...]
+    start_frame: int
+    events: tuple[MidiEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MidiCancel:
+    """Send nothing more of what an output has left, and end the notes that sound. Reply: MidiOutputState."""
+
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     """End the engine; refused while a stream records. Reply: Done."""
 
@@ -132,10 +157,11 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class PortConnections:
-    """A port of ours and what is connected to it."""
+    """A port of ours, what is connected to it, and the capture latency of that, as far as its clients tell."""
 
     port: str
     connections: tuple[str, ...] = ()
+    latency: Latency = NO_LATENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +189,7 @@ class StreamChunkFull:
     first_sample: int
     gaps: tuple[Gap, ...] = ()
     clocks: tuple[ClockSnapshot, ...] = ()
+    clipped_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +214,33 @@ class StreamState:
     error: str = ""
     clocks: tuple[ClockSnapshot, ...] = ()
     gap_count: int = 0
+    clipped_samples: int = 0
+    absent_sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LateEvent:
+    """An event that was sent `frames` frames after its own."""
+
+    index: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class MidiOutputState:
+    """A MIDI output port of ours, and how far it is with the events that it was given last; also an event, when done.
+
+    `error` says why not all were sent.
+    """
+
+    output: str
+    port: PortConnections
+    start_frame: int = 0
+    events: int = 0
+    sent: int = 0
+    late: tuple[LateEvent, ...] = ()
+    is_done: bool = True
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +261,7 @@ class EngineState:
     wall_clock_ns: int
     streams: tuple[StreamState, ...] = ()
     warnings: tuple[str, ...] = ()
+    midi_outputs: tuple[MidiOutputState, ...] = ()
 
 
 class PortType(enum.StrEnum):
@@ -286,9 +341,11 @@ Command = (
     | ChunkRelease
     | StateRequest
     | PortsRequest
+    | MidiSend
+    | MidiCancel
     | Shutdown
 )
-Reply = Error | Done | StreamState | EngineState | PortList
+Reply = Error | Done | StreamState | EngineState | PortList | MidiOutputState
 OperationMessage = OperationCall | OperationProgress | OperationResult
 Payload = Command | Reply | OperationMessage
-Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState
+Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState

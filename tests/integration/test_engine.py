@@ -196,10 +196,10 @@ def test_what_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
     refusal = engine.refusal(messages.StreamAttach(wrong_rate))
     assert refusal.code == "conflict"
     assert "is defined at 44100 Hz, but JACK server" in refusal.message
-    midi = StreamDefinition(parse_stream_uri("stream://rack/midi"), "keys", MidiFormat())
+    midi = StreamDefinition(parse_stream_uri("stream://rack/midi"), "keys", MidiFormat(44_100), 65_536)
     refusals: list[tuple[messages.Payload, str]] = [
         (messages.StreamStart("stream://rack/rate", wrong_rate, engine.chunk(CHUNK)), "conflict"),
-        (messages.StreamAttach(midi), "invalid_value"),
+        (messages.StreamAttach(midi), "conflict"),
         (messages.StreamAttach(define(channels=1)), "conflict"),
         (messages.StreamStart("stream://rack/other", definition, engine.chunk(CHUNK)), "invalid_value"),
         (messages.StreamStart(URI, definition, engine.chunk(CHUNK), start_frame=0), "conflict"),

@@ -10,7 +10,17 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
-from jackcapture.model.takes import ClockSnapshot, Gap, GapCause, StreamStatus
+from jackcapture.model.takes import (
+    ClockReason,
+    ClockSnapshot,
+    Gap,
+    GapCause,
+    Latency,
+    MidiClock,
+    StreamStatus,
+    Transport,
+    TransportState,
+)
 from jackcapture.model.uris import parse_stream_uri
 from jackcapture.protocol import messages, schemas
 from jackcapture.protocol.codec import camel
@@ -29,11 +39,17 @@ _AUDIO = StreamDefinition(
     sources=("system:capture_1", "system:capture_[2-3]"),
 )
 _MIDI = StreamDefinition(
-    parse_stream_uri("stream://keys/midi"), "Tastatur \N{LATIN SMALL LETTER U WITH DIAERESIS}", MidiFormat()
+    parse_stream_uri("stream://keys/midi"), "Tastatur \N{LATIN SMALL LETTER U WITH DIAERESIS}", MidiFormat(48_000)
 )
 _GAPS = (Gap(4_800, 64, GapCause.XRUN), Gap((1 << 40) + 1, 1 << 33, GapCause.RING_OVERFLOW))
-_CLOCKS = (ClockSnapshot(0, (1 << 32) + 100, 89_478_485_000, _WALL), ClockSnapshot(96_000, 1 << 33, 89_479_485_000, -1))
-_FULL = messages.StreamChunkFull(URI, "/staging/ab12", 1_048_572, 174_762, _WALL, 3, 7, 1_223_334, _GAPS, _CLOCKS)
+_CLOCKS = (
+    ClockSnapshot(0, (1 << 32) + 100, 89_478_485_000, _WALL),
+    ClockSnapshot(
+        96_000, 1 << 33, 89_479_485_000, -1, (ClockReason.FREEWHEEL, ClockReason.TEMPO), 64, True,
+        Transport(TransportState.ROLLING, 480_000, 6, 1, 240, 4.0, 8.0, 1920.0, 120.5), MidiClock(240, 96, True),
+    ),
+)  # fmt: skip
+_FULL = messages.StreamChunkFull(URI, "/staging/ab12", 1_048_572, 174_762, _WALL, 3, 7, 1_223_334, _GAPS, _CLOCKS, 11)
 _STATE = messages.StreamState(
     uri=URI,
     status=StreamStatus.STARVED,
@@ -49,11 +65,18 @@ _STATE = messages.StreamState(
     ring_fill=0.25,
     gaps=_GAPS[:1],
     lost_frames=64,
-    ports=(messages.PortConnections("jackcapture:eurorack-audio-main_1", ("system:capture_1",)),),
+    ports=(messages.PortConnections("jackcapture:eurorack-audio-main_1", ("system:capture_1",), Latency(64, 128)),),
     error="no chunk came",
     clocks=_CLOCKS[:1],
     gap_count=2,
+    clipped_samples=11,
+    absent_sources=("synth:out_.*",),
 )
+
+_OUTPUT = messages.MidiOutputState(
+    "out", messages.PortConnections("jackcapture:out", ("synth:midi",)), 1 << 33, 3, 2, (messages.LateEvent(1, 64),),
+    False, "the synth has gone",
+)  # fmt: skip
 
 _PAYLOADS: tuple[Payload, ...] = (
     messages.Error("not_found", f"{URI} is not attached to the engine", '{"uri": "stream://eurorack-audio/main"}'),
@@ -66,6 +89,8 @@ _PAYLOADS: tuple[Payload, ...] = (
     messages.ChunkRelease(URI, "/staging/ab12"),
     messages.StateRequest(drain=True, uris=(URI, "stream://keys/midi")),
     messages.PortsRequest("system:.*"),
+    messages.MidiSend("out", ("synth:.*",), 1 << 33, (messages.MidiEvent(0, b"\x90\x40\x7f"),)),
+    messages.MidiCancel("out"),
     messages.Shutdown(),
     _STATE,
     messages.EngineState(
@@ -83,6 +108,7 @@ _PAYLOADS: tuple[Payload, ...] = (
         wall_clock_ns=_WALL + 1,
         streams=(_STATE, messages.StreamState("stream://keys/midi", StreamStatus.STOPPED, _MIDI)),
         warnings=("could not lock memory",),
+        midi_outputs=(_OUTPUT,),
     ),
     messages.PortList(
         (
@@ -93,6 +119,7 @@ _PAYLOADS: tuple[Payload, ...] = (
     messages.OperationCall("stream_slice", '{"uri": "stream://eurorack-audio/main", "from": "-30s"}'),
     messages.OperationProgress(1, 3, "chunks"),
     messages.OperationResult('{"artifact_id": 1}'),
+    _OUTPUT,
 )
 
 _EVENTS: tuple[Event, ...] = (
@@ -101,6 +128,7 @@ _EVENTS: tuple[Event, ...] = (
     messages.StreamError(URI, "the JACK server has gone", recoverable=False),
     messages.StreamGap(URI, _GAPS[0]),
     messages.JackState("default", connected=False, reason="it has gone"),
+    _OUTPUT,
 )
 
 
@@ -121,6 +149,7 @@ _INTEGERS = {
     "uint16": (0, 2**16 - 1),
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
+    "int32": (-(2**31), 2**31 - 1),
     "int64": (-(2**63), 2**63 - 1),
 }
 _PARTS = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
@@ -136,8 +165,8 @@ _definitions = st.builds(
     StreamDefinition,
     uri=st.builds("stream://{}/{}".format, _PARTS, _PARTS).map(parse_stream_uri),
     device_identity=st.text(min_size=1, max_size=256),
-    format=_audio_formats | st.just(MidiFormat()),
-    chunk_size_bytes=st.integers(4096, 1 << 30),
+    format=_audio_formats | st.builds(MidiFormat, sample_rate=st.integers(1, 768_000)),
+    chunk_size_bytes=st.integers(65536, 1 << 30),
     sources=st.lists(st.text(min_size=1, max_size=320), max_size=3).map(tuple),
 )
 
@@ -168,6 +197,7 @@ def _any_field(hint: Any, schema_type: str) -> st.SearchStrategy[Any]:
     plain: dict[type, st.SearchStrategy[Any]] = {
         bool: st.booleans(),
         str: _TEXT,
+        bytes: st.binary(max_size=40),
         float: st.floats(width=32, allow_nan=False),
     }
     return st.integers(*_INTEGERS[schema_type]) if hint is int else plain[hint]

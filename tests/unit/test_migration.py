@@ -30,6 +30,11 @@ def schema(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
     return {(kind, name, re.sub(r"\s+", " ", sql)) for kind, name, sql in rows}
 
 
+def columns(connection: sqlite3.Connection) -> dict[str, list[tuple[object, ...]]]:
+    tables = [name for kind, name, _ in schema(connection) if kind == "table"]
+    return {name: connection.execute(f"PRAGMA table_xinfo({name})").fetchall() for name in tables}
+
+
 def numbers(connection: sqlite3.Connection) -> tuple[int, int]:
     application, version = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
@@ -48,6 +53,20 @@ def test_an_upgraded_catalog_equals_a_fresh_one(
     migration.migrate(fresh, "fresh", 3)
     assert schema(upgraded) == schema(fresh)
     assert numbers(upgraded) == numbers(fresh) == (migration.APPLICATION_ID, 3)
+
+
+def test_the_first_catalog_becomes_todays(databases: list[sqlite3.Connection], monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh, upgraded = databases
+    first = (Path(__file__).parents[1] / "golden" / "catalog-1.sql").read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(migration, "_read", lambda _: first)
+        migration.migrate(upgraded, "old", 1)
+    for connection in databases:
+        migration.migrate(connection, "catalog")
+    assert numbers(upgraded) == numbers(fresh) == (migration.APPLICATION_ID, migration.VERSION)
+    assert columns(upgraded) == columns(fresh)
+    indexes = [{row for row in schema(connection) if row[0] == "index"} for connection in databases]
+    assert indexes[0] == indexes[1]
 
 
 def test_a_step_that_fails_leaves_the_version_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

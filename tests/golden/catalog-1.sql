@@ -1,0 +1,96 @@
+-- The catalog, version 1. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
+-- Change this file and add a migration of the next number together: a test compares what both give.
+
+-- Which store this catalog describes.
+CREATE TABLE identity (
+    store_uuid TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE streams (
+    id INTEGER PRIMARY KEY,
+    uri TEXT NOT NULL UNIQUE,
+    definition TEXT NOT NULL,               -- JSON, as it lies in the store; immutable
+    definition_artifact TEXT NOT NULL REFERENCES artifacts (id),
+    created_at_ns INTEGER NOT NULL
+) STRICT;
+
+-- One contiguous run of a stream. Sample positions of a stream run on over its takes.
+CREATE TABLE takes (
+    id INTEGER PRIMARY KEY,
+    stream_id INTEGER NOT NULL REFERENCES streams (id),
+    number INTEGER NOT NULL,                -- from 1, per stream
+    start_frame INTEGER NOT NULL,           -- 64-bit JACK frame of first_sample
+    first_sample INTEGER NOT NULL,
+    samples INTEGER,                        -- NULL while it runs
+    started_at_ns INTEGER NOT NULL,
+    ended_at_ns INTEGER,
+    error TEXT NOT NULL DEFAULT '',         -- why it ended by itself
+    -- Totals of the rows below, so that a status costs the same after a month as after a minute.
+    sealed_chunks INTEGER NOT NULL DEFAULT 0,
+    sealed_samples INTEGER NOT NULL DEFAULT 0,
+    sealed_bytes INTEGER NOT NULL DEFAULT 0,
+    gap_count INTEGER NOT NULL DEFAULT 0,
+    lost_frames INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (stream_id, number)
+) STRICT;
+
+-- Sealed chunks. `chunk_index` counts from 0 in its take.
+CREATE TABLE chunks (
+    take_id INTEGER NOT NULL REFERENCES takes (id),
+    chunk_index INTEGER NOT NULL,
+    first_sample INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    content_hash TEXT NOT NULL,
+    wall_clock_ns INTEGER NOT NULL,         -- of the frame after its last one
+    PRIMARY KEY (take_id, chunk_index)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX chunks_by_sample ON chunks (take_id, first_sample);
+CREATE INDEX chunks_by_content ON chunks (content_hash);
+
+-- Lost frames: silence in the samples.
+CREATE TABLE gaps (
+    take_id INTEGER NOT NULL REFERENCES takes (id),
+    position INTEGER NOT NULL,
+    frames INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    PRIMARY KEY (take_id, position)
+) STRICT, WITHOUT ROWID;
+
+-- Observations of all clocks at once, about one a second.
+CREATE TABLE clock_snapshots (
+    take_id INTEGER NOT NULL REFERENCES takes (id),
+    sample_position INTEGER NOT NULL,
+    jack_frame INTEGER NOT NULL,
+    monotonic_us INTEGER NOT NULL,          -- JACK's own clock
+    wall_clock_ns INTEGER NOT NULL,
+    PRIMARY KEY (take_id, sample_position)
+) STRICT, WITHOUT ROWID;
+
+-- What a content hash is. Several artifacts may share content.
+CREATE TABLE artifacts (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    content_hash TEXT NOT NULL,
+    mime_type TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    stream_uri TEXT,
+    metadata TEXT NOT NULL                  -- JSON object
+) STRICT;
+CREATE INDEX artifacts_by_content ON artifacts (content_hash);
+CREATE INDEX artifacts_by_time ON artifacts (created_at_ns);
+
+CREATE TABLE artifact_parents (
+    artifact_id TEXT NOT NULL REFERENCES artifacts (id),
+    parent_id TEXT NOT NULL REFERENCES artifacts (id),
+    ordinal INTEGER NOT NULL,
+    PRIMARY KEY (artifact_id, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE artifact_tags (
+    artifact_id TEXT NOT NULL REFERENCES artifacts (id),
+    tag TEXT NOT NULL,
+    PRIMARY KEY (artifact_id, tag)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX artifact_tags_by_tag ON artifact_tags (tag);
