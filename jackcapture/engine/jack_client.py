@@ -40,8 +40,26 @@ _unbound.cdef("""
     uint64_t jack_get_time(void);
     void jack_on_shutdown(void *, void (*)(void *), void *);
     int jack_get_cycle_times(const void *, uint32_t *, uint64_t *, uint64_t *, float *);
+    uint32_t jack_transport_query(const void *, void *);
+    uint32_t jack_midi_get_event_count(void *);
+    int jack_midi_event_get(void *, void *, uint32_t);
+    uint32_t jack_midi_get_lost_event_count(void *);
+    void jack_midi_clear_buffer(void *);
+    int jack_midi_event_write(void *, uint32_t, const unsigned char *, size_t);
 """)
 _libjack = _unbound.dlopen(jack._libname)
+
+# What the core calls, by its field.
+_CORE_FUNCTIONS = (
+    ("get_cycle_times", "int(*)(void *, uint32_t *, uint64_t *, uint64_t *, float *)", "jack_get_cycle_times"),
+    ("get_time", "uint64_t(*)(void)", "jack_get_time"),
+    ("transport_query", "uint32_t(*)(void *, void *)", "jack_transport_query"),
+    ("midi_get_event_count", "uint32_t(*)(void *)", "jack_midi_get_event_count"),
+    ("midi_event_get", "int(*)(void *, void *, uint32_t)", "jack_midi_event_get"),
+    ("midi_get_lost_event_count", "uint32_t(*)(void *)", "jack_midi_get_lost_event_count"),
+    ("midi_clear_buffer", "void(*)(void *)", "jack_midi_clear_buffer"),
+    ("midi_event_write", "int(*)(void *, uint32_t, const uint8_t *, size_t)", "jack_midi_event_write"),
+)
 
 _c_library = cffi.FFI()
 _c_library.cdef("int usleep(uint32_t);")
@@ -78,17 +96,12 @@ class JackClient:
         self.sample_rate: int = self._client.samplerate
         self.core = ffi.new("jc_core *")
         self.core.client = ffi.cast("void *", _address(jack._ffi, self._client._ptr))
+        for field, kind, function in _CORE_FUNCTIONS:
+            setattr(self.core, field, self._function(kind, _unbound, _libjack, function))
         self.core.last_frame_time = self._function("uint32_t(*)(void *)", jack._ffi, jack._lib, "jack_last_frame_time")
         self.core.port_get_buffer = self._function(
             "void *(*)(void *, uint32_t)", jack._ffi, jack._lib, "jack_port_get_buffer"
         )
-        self.core.get_cycle_times = self._function(
-            "int(*)(void *, uint32_t *, uint64_t *, uint64_t *, float *)",
-            _unbound,
-            _libjack,
-            "jack_get_cycle_times",
-        )
-        self.core.get_time = self._function("uint64_t(*)(void)", _unbound, _libjack, "jack_get_time")
         self.core.pause = self._function("int(*)(uint32_t)", _c_library, _libc, "usleep")
         self.core.sample_rate = self.sample_rate
         self.core.frame_offset = hooks.frame_offset
@@ -139,13 +152,13 @@ class JackClient:
 
     def anchor(self) -> Anchor | None:
         """Give where a next client goes on; None if this one, which is closed, has run no cycle."""
-        clock = ffi.new("jc_clock *")
-        if not lib.jc_read_clock(self.core, clock):
+        now = ffi.new("jc_mark *")
+        if not lib.jc_read_now(self.core, now):
             return None
-        frame = int(clock.frame)
+        frame = int(now.clock.frame)
         behind = self.next_frame - frame
         counter = None if self.has_shut_down else (int(self.core.next_frame32) - behind) % (1 << 32)
-        return Anchor(frame, int(clock.usecs), counter)
+        return Anchor(frame, int(now.clock.usecs), counter)
 
     @property
     def graph_changes(self) -> int:

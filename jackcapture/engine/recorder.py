@@ -1,7 +1,7 @@
 """What the writer thread does for one attached stream: takes, chunks, gaps and clock snapshots.
 
-A sample position is `frame - start frame + first sample` of its take, always: what JACK lost is left as silence in
-the chunk (staging files are preallocated and so read as zero) and kept as a gap.
+A sample position is `frame - start frame + first sample` of its take, always: what JACK lost is silence, and kept as
+a gap.
 """
 
 import math
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from jackcapture.engine.chunks import ChunkFile
 from jackcapture.engine.clock import EngineClock, Observation
-from jackcapture.engine.ring import START_MARGIN_FRAMES, Ring, RingGap
-from jackcapture.engine.timeline import Timeline
+from jackcapture.engine.feeds import Feed
+from jackcapture.engine.ring import RingGap
 from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import ClockSnapshot, Gap, StreamStatus
+from jackcapture.model.takes import ClockReason, ClockSnapshot, Gap, StreamStatus
 from jackcapture.protocol.messages import (
     AT_ONCE,
     ChunkInProgress,
@@ -27,7 +27,7 @@ from jackcapture.protocol.messages import (
     StreamState,
 )
 
-SNAPSHOT_INTERVAL_NS = 1_000_000_000
+SNAPSHOT_INTERVAL_US = 1_000_000
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for a spare chunk, or for a JACK server that has stalled, before it ends the take."""
 
@@ -39,10 +39,9 @@ class _Take:
     number: int
     start_frame: int
     first_sample: int
-    consumed: int  # delivered frames taken from the ring
     position: int  # sample position of the next frame to write
-    gaps_ahead: deque[RingGap] = field(default_factory=deque)
-    silence_left: int = 0  # of the gap at `position`
+    bytes: int = 0  # written so far
+    lost_left: int = 0  # of the gap at `position`
     begun: bool = False  # the start frame has been delivered
     stop_position: int | None = None
     stop_deadline: float = math.inf  # on time.monotonic
@@ -50,22 +49,30 @@ class _Take:
     chunk_index: int = 0
     lost_frames: int = 0
     gap_count: int = 0
-    snapshot_due_ns: int = 0
+    clipped_samples: int = 0
+    unmarked_frame: int = 0  # marks before this frame were looked at
+    snapshot_due_us: int = 0
+
+    @property
+    def frame(self) -> int:
+        """The 64-bit JACK frame of the next frame to write."""
+        return self.start_frame + self.position - self.first_sample
 
 
 @dataclass(frozen=True, slots=True)
 class _Input:
     """Where frames come from while there is a JACK server."""
 
-    ring: Ring
+    feed: Feed
     clock: EngineClock
-    timeline: Timeline
 
 
 @dataclass(slots=True)
 class _OpenChunk:
     file: ChunkFile
     first_sample: int
+    bytes: int = 0
+    clipped_samples: int = 0
     gaps: list[Gap] = field(default_factory=list)
     clocks: list[ClockSnapshot] = field(default_factory=list)
 
@@ -91,16 +98,14 @@ class Recorder:
             raise ConflictError(f"{self._definition.uri} is recording already", uri=self._definition.uri)
         if self._input is None:
             raise UnreachableError(f"{self._definition.uri} cannot start: there is no JACK server")
-        ring = self._input.ring
-        reach = max(0, ring.delivered - ring.capacity + START_MARGIN_FRAMES)
-        ring.guard(reach)  # first of all: what is judged to be there must not be overwritten meanwhile
+        feed = self._input.feed
         try:
-            start_frame = self._check_start(self._input, start_frame, reach)
+            start_frame = self._check_start(feed, start_frame, feed.hold())
             self._add_spare(path)
         except JackCaptureError:
-            ring.unguard()
+            feed.let_go()
             raise
-        self._take = _Take(take_number, start_frame, first_sample, 0, first_sample)
+        self._take = _Take(take_number, start_frame, first_sample, first_sample, unmarked_frame=start_frame)
         self.state = replace(
             self.state,
             status=StreamStatus.RECORDING,
@@ -111,6 +116,7 @@ class Recorder:
             head_bytes=0,
             lost_frames=0,
             gap_count=0,
+            clipped_samples=0,
             error="",
         )
         self.advance()
@@ -129,9 +135,9 @@ class Recorder:
             raise ConflictError(f"{self._definition.uri} is not recording", uri=self._definition.uri)
         if take.stop_position is None:
             if stop_frame == AT_ONCE:
-                stop_frame = self._newest_frame(take)
+                stop_frame = take.frame if self._input is None else self._input.feed.refresh()
             take.stop_position = max(take.position, take.first_sample + stop_frame - take.start_frame)
-            wait = (take.stop_position - take.position) / self._definition.audio.sample_rate + STOP_PATIENCE
+            wait = (take.stop_position - take.position) / self._definition.sample_rate + STOP_PATIENCE
             take.stop_deadline = time.monotonic() + wait
         take.on_stopped.append(on_stopped)
         self.advance()
@@ -141,9 +147,9 @@ class Recorder:
         self._done = [done for done in self._done if done.path != path]
         self._update_state()
 
-    def plug(self, ring: Ring, clock: EngineClock) -> None:
-        """Take frames from this ring, which has seen its first cycle."""
-        self._input = _Input(ring, clock, Timeline(ring.first_frame))
+    def plug(self, feed: Feed, clock: EngineClock) -> None:
+        """Take frames from the feed of a ring that has seen its first cycle."""
+        self._input = _Input(feed, clock)
 
     def suspend(self, reason: str) -> None:
         """Take note that nothing comes for the present; a take waits."""
@@ -183,21 +189,21 @@ class Recorder:
         source, take = self._input, self._take
         if source is None:
             return
-        delivered = source.ring.delivered  # read first: all gaps before it are then visible
-        self._take_gaps(source, take)
-        # What the ring still holds, also of an earlier take, may be asked for by a start in the past.
-        source.timeline.forget_before(delivered - source.ring.capacity)
+        settled_frame = source.feed.refresh()
+        source.clock.refresh()  # later: all marks before the settled frame are then visible
         if take is None:
+            source.feed.rest(settled_frame)
             return
         if not take.begun:
-            self._begin(source, take, delivered)
-        self._observe(source, take)
+            # Until the start frame has come, what came is dropped.
+            source.feed.seek(min(settled_frame, take.start_frame))
+            take.begun = settled_frame > take.start_frame
         starved = False
-        while (frames := self._run_length(take, delivered)) > 0:
+        while take.begun and self._has_more(source, take, settled_frame):
             if self._chunk is None and not self._open_chunk(take):
                 starved = True
                 break
-            self._move(source, take, frames)
+            self._move(source, take, settled_frame)
         if take.position == take.stop_position:
             self._finish_take("")
         elif time.monotonic() > take.stop_deadline:
@@ -207,98 +213,78 @@ class Recorder:
         else:
             self._update_state(StreamStatus.STARVED if starved else StreamStatus.RECORDING)
 
-    def _check_start(self, source: _Input, start_frame: int, reach: int) -> int:
-        """Give the frame to start at; the ring is guarded from `reach` on, if it held that when it was asked to."""
-        ring, timeline = source.ring, source.timeline
-        delivered = ring.delivered
-        timeline.add(ring.take_gaps())
-        now = timeline.frame_after(delivered)
+    def _check_start(self, feed: Feed, start_frame: int, oldest_frame: int) -> int:
+        """Give the frame to start at; all from the oldest frame on is held."""
+        now = feed.refresh()
         if start_frame == AT_ONCE:
             return now
-        oldest_delivered = max(reach, delivered - ring.capacity + START_MARGIN_FRAMES)
-        oldest = ring.first_frame if oldest_delivered == 0 else timeline.frame_after(oldest_delivered)
-        if start_frame < oldest:
+        if start_frame < oldest_frame:
+            seconds = (now - oldest_frame) / self._definition.sample_rate
             raise ConflictError(
-                f"{self._definition.uri} cannot start at frame {start_frame}: its ring goes back to frame {oldest}, "
-                f"{now - oldest} frames ({(now - oldest) / self._definition.audio.sample_rate:.2f} s) before now",
-                oldest_frame=oldest,
+                f"{self._definition.uri} cannot start at frame {start_frame}: its ring goes back to frame "
+                f"{oldest_frame}, {now - oldest_frame} frames ({seconds:.2f} s) before now",
+                oldest_frame=oldest_frame,
                 frame=now,
             )
         return start_frame
 
-    def _take_gaps(self, source: _Input, take: _Take | None) -> None:
-        gaps = source.ring.take_gaps()
-        source.timeline.add(gaps)
-        if take is not None and take.begun:
-            take.gaps_ahead.extend(gaps)
+    def _has_more(self, source: _Input, take: _Take, settled_frame: int) -> bool:
+        if take.position == take.stop_position:
+            return False  # not even a gap that begins here belongs to the take
+        return take.lost_left > 0 or take.frame < settled_frame
 
-    def _newest_frame(self, take: _Take) -> int:
-        """Give the 64-bit JACK frame after the newest that was delivered."""
-        if self._input is None:
-            return take.start_frame + take.position - take.first_sample
-        delivered = self._input.ring.delivered
-        self._take_gaps(self._input, take)
-        return self._input.timeline.frame_after(delivered)
+    def _move(self, source: _Input, take: _Take, settled_frame: int) -> None:
+        """Move what comes next, up to the next gap, its end, the next mark, the end of the chunk, or the stop."""
+        chunk, frame = self._chunk, take.frame
+        assert chunk is not None
+        if take.lost_left == 0 and (gap := source.feed.gap_at(frame)) is not None:
+            self._enter_gap(take, chunk, gap)
+        end = frame + take.lost_left
+        if not take.lost_left:
+            next_gap = source.feed.next_gap(frame)
+            end = settled_frame if next_gap is None else min(next_gap, settled_frame)
+        if take.stop_position is not None:
+            end = min(end, frame + take.stop_position - take.position)
+        written = take.position - chunk.first_sample
+        end = min(end, frame + self._definition.chunk_frames - written)
+        next_mark = self._pass_mark(source, take, chunk)
+        end = end if next_mark is None else min(end, next_mark)
+        is_lost = take.lost_left > 0
+        moved = source.feed.move(frame, end - frame, take.position, chunk.file, chunk.bytes, lost=is_lost)
+        if is_lost:
+            take.lost_left -= moved.frames
+        take.position += moved.frames
+        take.bytes += moved.bytes
+        take.clipped_samples += moved.clipped_samples
+        chunk.bytes += moved.bytes
+        chunk.clipped_samples += moved.clipped_samples
+        if moved.is_full or take.position - chunk.first_sample == self._definition.chunk_frames:
+            self._finish_chunk(take)
 
-    def _begin(self, source: _Input, take: _Take, delivered: int) -> None:
-        """Begin to take frames from the ring, once the start frame has come."""
-        if source.timeline.frame_after(delivered) <= take.start_frame:
-            take.consumed = delivered
-            source.ring.consume(delivered)
-            return
-        take.consumed, gap, left = source.timeline.locate(take.start_frame)
-        source.ring.consume(take.consumed)
-        take.begun = self._open_chunk(take)
-        # A gap right at `consumed` is the one in which the start frame lies, or one that ends before it.
-        take.gaps_ahead.extend(source.timeline.gaps_after(take.consumed))
-        if gap is not None and take.position != take.stop_position:
-            self._enter_gap(take, replace(gap, frames=left))
-
-    def _enter_gap(self, take: _Take, ring_gap: RingGap) -> None:
-        assert self._chunk is not None
-        frames = ring_gap.frames
+    def _enter_gap(self, take: _Take, chunk: _OpenChunk, ring_gap: RingGap) -> None:
+        frames = ring_gap.end_frame - take.frame
         if take.stop_position is not None:
             frames = min(frames, take.stop_position - take.position)
         gap = Gap(take.position, frames, ring_gap.cause)
-        take.silence_left = frames
+        take.lost_left = frames
         take.lost_frames += frames
         take.gap_count += 1
-        self._chunk.gaps.append(gap)
+        chunk.gaps.append(gap)
         self._publish(StreamGap(self._definition.uri, gap))
 
-    def _run_length(self, take: _Take, delivered: int) -> int:
-        """Frames that can be written in one go: up to the next gap, its end, the stop or the newest frame."""
-        if take.position == take.stop_position:
-            return 0  # not even a gap that begins here belongs to the take
-        if take.silence_left == 0 and take.gaps_ahead and take.gaps_ahead[0].delivered == take.consumed:
-            if self._chunk is None and not self._open_chunk(take):
-                return 1  # starved; the gap belongs to the chunk that is still to come
-            self._enter_gap(take, take.gaps_ahead.popleft())
-        if take.silence_left:
-            frames = take.silence_left
-        elif take.gaps_ahead:
-            frames = min(take.gaps_ahead[0].delivered, delivered) - take.consumed
-        else:
-            frames = delivered - take.consumed
-        if take.stop_position is not None:
-            frames = min(frames, take.stop_position - take.position)
-        return frames
-
-    def _move(self, source: _Input, take: _Take, frames: int) -> None:
-        assert self._chunk is not None
-        audio = self._definition.audio
-        written = take.position - self._chunk.first_sample
-        frames = min(frames, self._definition.chunk_frames - written)
-        if take.silence_left:
-            take.silence_left -= frames
-        else:
-            address = self._chunk.file.address + written * audio.frame_bytes
-            source.ring.read(take.consumed, frames, audio.sample_format, address)
-            take.consumed += frames
-            source.ring.consume(take.consumed)
-        take.position += frames
-        if written + frames == self._definition.chunk_frames:
-            self._finish_chunk(take)
+    def _pass_mark(self, source: _Input, take: _Take, chunk: _OpenChunk) -> int | None:
+        """Keep the mark at the take's frame, if one is there and of use; give the frame of the next one."""
+        mark = source.clock.mark_from(take.unmarked_frame)
+        if mark is not None and mark.frame <= take.frame:
+            take.unmarked_frame = mark.frame + 1
+            if mark.reasons or mark.monotonic_us >= take.snapshot_due_us:
+                also = () if take.snapshot_due_us else (ClockReason.TAKE,)
+                take.snapshot_due_us = mark.monotonic_us + SNAPSHOT_INTERVAL_US
+                chunk.clocks.append(
+                    mark.snapshot(take.start_frame, take.first_sample, source.feed.midi_clock(), also=also)
+                )
+            mark = source.clock.mark_from(take.unmarked_frame)
+        return None if mark is None else mark.frame
 
     def _add_spare(self, path: str) -> None:
         known = [spare.path for spare in self._spares] + [done.path for done in self._done]
@@ -316,15 +302,18 @@ class Recorder:
         chunk = self._chunk
         assert chunk is not None
         observation = None if self._input is None else self._input.clock.observe()
-        if observation is not None:
-            chunk.clocks.append(observation.snapshot(take.start_frame, take.first_sample))
+        if observation is not None and self._input is not None:
+            observation = replace(observation, reasons=(ClockReason.TAKE,))
+            chunk.clocks.append(
+                observation.snapshot(take.start_frame, take.first_sample, self._input.feed.midi_clock())
+            )
         samples = take.position - chunk.first_sample
         chunk.file.close()
         self._chunk = None
         full = StreamChunkFull(
             stream_uri=self._definition.uri,
             path=chunk.file.path,
-            bytes_written=samples * self._definition.audio.frame_bytes,
+            bytes_written=chunk.bytes,
             samples_written=samples,
             wall_clock_ns=self._wall_clock(take, observation),
             take_number=take.number,
@@ -332,6 +321,7 @@ class Recorder:
             first_sample=chunk.first_sample,
             gaps=tuple(chunk.gaps),
             clocks=tuple(chunk.clocks),
+            clipped_samples=chunk.clipped_samples,
         )
         take.chunk_index += 1
         self._done.append(full)
@@ -340,9 +330,9 @@ class Recorder:
     def _finish_take(self, error: str) -> None:
         take = self._take
         assert take is not None
-        take.lost_frames -= take.silence_left  # a gap that was entered and that the take does not reach to the end of
+        take.lost_frames -= take.lost_left  # a gap that was entered and that the take does not reach to the end of
         if self._input is not None:
-            self._input.ring.unguard()
+            self._input.feed.let_go()
         if self._chunk is not None:
             if take.position > self._chunk.first_sample:
                 self._finish_chunk(take)
@@ -357,21 +347,10 @@ class Recorder:
         for stopped in take.on_stopped:
             stopped()
 
-    def _observe(self, source: _Input, take: _Take) -> None:
-        """Keep about one clock snapshot a second."""
-        now = time.monotonic_ns()
-        if now < take.snapshot_due_ns or self._chunk is None:
-            return
-        observation = source.clock.observe()
-        if observation is None:
-            return
-        take.snapshot_due_ns = now + SNAPSHOT_INTERVAL_NS
-        self._chunk.clocks.append(observation.snapshot(take.start_frame, take.first_sample))
-
     def _wall_clock(self, take: _Take, observation: Observation | None) -> int:
         if observation is None:
             return 0
-        return observation.wall_clock_of(take.start_frame + take.position - take.first_sample)
+        return observation.wall_clock_of(take.frame)
 
     def _update_state(
         self, status: StreamStatus | None = None, ended: _Take | None = None, error: str | None = None
@@ -388,21 +367,19 @@ class Recorder:
             error=self.state.error if error is None else error,
         )
         if take is not None:
-            frame_bytes = self._definition.audio.frame_bytes
             state = replace(
                 state,
                 head_sample=take.position,
-                head_bytes=(take.position - take.first_sample) * frame_bytes,
+                head_bytes=take.bytes,
                 lost_frames=take.lost_frames,
                 gap_count=take.gap_count,
+                clipped_samples=take.clipped_samples,
             )
             if chunk is not None:
                 samples = take.position - chunk.first_sample
                 state = replace(
                     state,
-                    chunk=ChunkInProgress(
-                        chunk.file.path, take.chunk_index, chunk.first_sample, samples, samples * frame_bytes
-                    ),
+                    chunk=ChunkInProgress(chunk.file.path, take.chunk_index, chunk.first_sample, samples, chunk.bytes),
                     gaps=tuple(chunk.gaps),
                     clocks=tuple(chunk.clocks),
                 )

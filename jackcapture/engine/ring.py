@@ -21,36 +21,51 @@ _CAUSES = {
     lib.JC_GAP_XRUN: GapCause.XRUN,
     lib.JC_GAP_RING_OVERFLOW: GapCause.RING_OVERFLOW,
     lib.JC_GAP_SERVER_DOWN: GapCause.SERVER_DOWN,
+    lib.JC_GAP_MIDI_LOST: GapCause.MIDI_LOST,
 }
 
 START_MARGIN_FRAMES = 32768
-"""How much of the ring a start must leave alone: the callback may be overwriting it at that moment."""
+"""How much of an audio ring a start must leave alone: the callback may be overwriting it at that moment."""
+
+MIDI_RING_BYTES = 1 << 21
+"""More than 100,000 short messages, ten seconds of three thousand at a time that a MIDI cable cannot carry."""
 
 
 @dataclass(frozen=True, slots=True)
 class RingGap:
-    """Frames lost after `delivered` frames had gone into the ring."""
+    """Frames that were lost, from a 64-bit JACK frame on, after `delivered` frames (audio) or bytes (MIDI)."""
 
-    delivered: int
+    frame: int
     frames: int
+    delivered: int
     cause: GapCause
+
+    @property
+    def end_frame(self) -> int:
+        """The frame after the last lost one."""
+        return self.frame + self.frames
 
 
 def ring_capacity(seconds: float, sample_rate: int) -> int:
-    """Give the frames of a ring that holds at least `seconds`: a power of two, with room for the margin of a start."""
+    """Give the frames of an audio ring for at least `seconds`: a power of two, with room for the margin of a start."""
     frames = max(int(seconds * sample_rate), START_MARGIN_FRAMES) + START_MARGIN_FRAMES
     return int(1 << (frames - 1).bit_length())
 
 
 class Ring:
-    """One ring. Reading and consuming: writer thread only; the rest: any thread but JACK's."""
+    """One ring. Reading and consuming: writer thread only; the rest: any thread but JACK's.
+
+    `channels` is 0 for MIDI. `capacity`, a power of two, counts frames of audio or bytes of MIDI records, and so do
+    `delivered` and what is consumed.
+    """
 
     def __init__(self, path: str, channels: int, capacity: int, sample_rate: int) -> None:
         """Create the file at `path`; raises `StorageFullError` if shared memory is full."""
         self.path = path
         self.channels = channels
         self.capacity = capacity
-        size = lib.JC_RING_HEADER_BYTES + channels * capacity * 4
+        kind = lib.JC_AUDIO if channels else lib.JC_MIDI
+        size = lib.JC_RING_HEADER_BYTES + (channels * capacity * 4 or capacity)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             # Allocated now: a page of a full tmpfs would be SIGBUS in the callback.
@@ -61,8 +76,9 @@ class Ring:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
                 raise
             space = os.statvfs(os.path.dirname(path))
+            what = f"{channels} channels" if channels else "a MIDI stream"
             raise StorageFullError(
-                f"the ring of {channels} channels needs {size} bytes of shared memory in {os.path.dirname(path)}, "
+                f"the ring of {what} needs {size} bytes of shared memory in {os.path.dirname(path)}, "
                 f"where {space.f_bavail * space.f_frsize} are free; make it larger or shorten ring_seconds",
                 path=path,
                 bytes_needed=size,
@@ -71,7 +87,7 @@ class Ring:
             os.close(descriptor)
         self._buffer = ffi.from_buffer(self._map, require_writable=True)
         self.pointer = ffi.cast("jc_ring *", self._buffer)
-        lib.jc_ring_init(self.pointer, channels, capacity, sample_rate)
+        lib.jc_ring_init(self.pointer, kind, channels or 1, capacity, sample_rate)
         self._gap_buffer = ffi.new("jc_gap[]", lib.JC_GAP_SLOTS)
 
     def lock_memory(self) -> str | None:
@@ -97,8 +113,13 @@ class Ring:
         return int(self.pointer.first_frame)
 
     @property
+    def settled_frame(self) -> int:
+        """The 64-bit JACK frame before which all is in the ring or in a gap; to be read before either."""
+        return int(lib.jc_ring_settled_frame(self.pointer))
+
+    @property
     def delivered(self) -> int:
-        """Frames that the callback has put in."""
+        """What the callback has put in."""
         return int(lib.jc_ring_delivered(self.pointer))
 
     @property
@@ -108,7 +129,7 @@ class Ring:
 
     @property
     def fill(self) -> float:
-        """How full the ring is, 0 to 1; 0 while nobody records."""
+        """How full the ring is, 0 to 1; of an audio ring 0 while nobody records."""
         if not self.pointer.guarded:
             return 0.0
         return min(1.0, (self.delivered - int(self.pointer.consumed)) / self.capacity)
@@ -117,18 +138,18 @@ class Ring:
         """Take the gaps since the last call."""
         count = lib.jc_ring_take_gaps(self.pointer, self._gap_buffer, lib.JC_GAP_SLOTS)
         gaps = (self._gap_buffer[i] for i in range(count))
-        return [RingGap(int(gap.delivered), int(gap.frames), _CAUSES[gap.cause]) for gap in gaps]
+        return [RingGap(int(gap.frame), int(gap.frames), int(gap.delivered), _CAUSES[gap.cause]) for gap in gaps]
 
     def guard(self, consumed: int) -> None:
-        """From now on keep every frame from `consumed` on."""
+        """From now on keep all from `consumed` on."""
         lib.jc_ring_guard(self.pointer, consumed)
 
     def unguard(self) -> None:
-        """From now on let the oldest frames be overwritten."""
+        """From now on let the oldest frames of audio be overwritten."""
         lib.jc_ring_unguard(self.pointer)
 
     def consume(self, consumed: int) -> None:
-        """Give the frames before `consumed` back to the callback."""
+        """Give what is before `consumed` back to the callback."""
         lib.jc_ring_consume(self.pointer, consumed)
 
     def read(self, start: int, frames: int, sample_format: SampleFormat, address: int) -> int:

@@ -5,37 +5,12 @@
  * It touches the core, the attached streams, their rings (locked shared memory) and JACK's port buffers.
  * tests/contract/test_rt_core.py checks the symbols that the object file refers to.
  */
-#include <stdint.h>
-#include <string.h>
-
-#include "rt_core.h"
-
-#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_ACQUIRE)
-#define STORE(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELEASE)
-#define ADD(field, value) __atomic_fetch_add(&(field), (value), __ATOMIC_ACQ_REL)
+#include "rt_internal.h"
 
 #define JC_FREEWHEEL_PATIENCE_USECS 8000000u   /* jackd waits 10 s for a client in freewheel */
 #define JC_FREEWHEEL_PAUSE_USECS 500u
 
-_Static_assert(sizeof(jc_ring) <= JC_RING_HEADER_BYTES, "the ring's head must fit before its samples");
-
-static float *ring_channel(const jc_ring *ring, uint32_t channel)
-{
-    return (float *)((char *)ring + JC_RING_HEADER_BYTES) + (size_t)channel * ring->capacity;
-}
-
 /* ---- the process callback ---- */
-
-static void publish_clock(jc_core *core, uint64_t frame, uint64_t usecs, uint32_t nframes)
-{
-    uint64_t sequence = core->clock_sequence;
-    __atomic_store_n(&core->clock_sequence, sequence + 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    core->clock.frame = frame;
-    core->clock.usecs = usecs;
-    core->clock.nframes = nframes;
-    STORE(core->clock_sequence, sequence + 2);
-}
 
 /* The first frame: JACK's own, or, after an earlier client of ours, that one's, moved on by what the counter of the
  * same server says, or by the time that has passed since an earlier server. */
@@ -69,83 +44,83 @@ static uint64_t extended_frame(jc_core *core, uint32_t frame32, uint64_t usecs)
     return core->next_frame + ahead;
 }
 
-static void lose(jc_stream *stream, uint64_t frames, uint32_t cause)
+static void lose(jc_stream *stream, uint64_t frame, uint64_t frames, uint32_t cause)
 {
-    if (stream->lost == 0)
+    if (stream->lost == 0) {
+        stream->lost_frame = frame;
         stream->lost_cause = cause;
+    }
     stream->lost += frames;
     STORE(stream->ring->lost_pending, stream->lost);
 }
 
-static int ring_has_room(const jc_stream *stream, uint32_t nframes)
+static void push_gap(jc_ring *ring, uint64_t frame, uint64_t frames, uint32_t cause)
 {
-    jc_ring *ring = stream->ring;
-    if (stream->lost != 0 && ring->gaps_pushed - LOAD(ring->gaps_taken) >= JC_GAP_SLOTS)
-        return 0;
-    if (nframes > ring->capacity)
-        return 0;
-    return !LOAD(ring->guarded) || ring->delivered + nframes - LOAD(ring->consumed) <= ring->capacity;
-}
-
-static void push_gap(jc_stream *stream)
-{
-    jc_ring *ring = stream->ring;
     jc_gap *gap = &ring->gaps[ring->gaps_pushed % JC_GAP_SLOTS];
+    gap->frame = frame;
+    gap->frames = frames;
     gap->delivered = ring->delivered;
-    gap->frames = stream->lost;
-    gap->cause = stream->lost_cause;
-    stream->lost = 0;
-    STORE(ring->lost_pending, 0);
+    gap->cause = cause;
     STORE(ring->gaps_pushed, ring->gaps_pushed + 1);
 }
 
-static void copy_in(float *channel, uint32_t capacity, uint32_t at, const float *buffer, uint32_t nframes)
+static int can_deliver(const jc_stream *stream, uint64_t amount, uint32_t gaps)
 {
-    uint32_t first = capacity - at < nframes ? capacity - at : nframes;
-    if (buffer == NULL) {
-        memset(channel + at, 0, first * sizeof(float));
-        memset(channel, 0, (nframes - first) * sizeof(float));
-        return;
-    }
-    memcpy(channel + at, buffer, first * sizeof(float));
-    memcpy(channel, buffer + first, (nframes - first) * sizeof(float));
+    const jc_ring *ring = stream->ring;
+    if (gaps != 0 && ring->gaps_pushed + gaps - LOAD(ring->gaps_taken) > JC_GAP_SLOTS)
+        return 0;
+    return ring_has_room(ring, amount);
 }
 
 /* While freewheeling nothing hurries: wait for the writer, but not so long that JACK gives up on us. */
-static void await_room(jc_core *core, const jc_stream *stream, uint32_t nframes, uint64_t *deadline)
+static void await_room(jc_core *core, const jc_stream *stream, uint64_t amount, uint32_t gaps, uint64_t *deadline)
 {
-    while (!ring_has_room(stream, nframes)) {
+    while (!can_deliver(stream, amount, gaps)) {
         uint64_t now = core->get_time();
         if (*deadline == 0)
             *deadline = now + JC_FREEWHEEL_PATIENCE_USECS;
-        if (now >= *deadline || nframes > stream->ring->capacity)
+        if (now >= *deadline || amount > stream->ring->capacity)
             return;
         core->pause(JC_FREEWHEEL_PAUSE_USECS);
     }
 }
 
-static void capture(jc_core *core, jc_stream *stream, uint64_t frame, uint32_t nframes, uint64_t *deadline)
+static void capture(jc_core *core, jc_stream *stream, const jc_clock *clock, uint64_t *deadline)
 {
     jc_ring *ring = stream->ring;
-    if (ring->cycles == 0)
+    uint64_t frame = clock->frame, end = frame + clock->nframes;
+    if (ring->cycles == 0) {
         ring->first_frame = frame;
-    else if (frame > ring->next_frame)
-        lose(stream, frame - ring->next_frame, stream->was_down ? JC_GAP_SERVER_DOWN : JC_GAP_XRUN);
+        STORE(ring->settled_frame, frame);
+    } else if (frame > ring->next_frame) {
+        lose(stream, ring->next_frame, frame - ring->next_frame, stream->was_down ? JC_GAP_SERVER_DOWN : JC_GAP_XRUN);
+    }
     stream->was_down = 0;
 
-    if (LOAD(core->is_freewheeling))
-        await_room(core, stream, nframes, deadline);
-    if (ring_has_room(stream, nframes)) {
-        if (stream->lost != 0)
-            push_gap(stream);
-        uint32_t at = (uint32_t)(ring->delivered & (ring->capacity - 1));
-        for (uint32_t i = 0; i < ring->channels; i++)
-            copy_in(ring_channel(ring, i), ring->capacity, at, core->port_get_buffer(stream->ports[i], nframes), nframes);
-        STORE(ring->delivered, ring->delivered + nframes);
+    int is_midi = ring->kind == JC_MIDI;
+    void *events = is_midi ? core->port_get_buffer(stream->ports[0], clock->nframes) : NULL;
+    uint64_t amount = is_midi ? midi_ring_bytes(core, events) : clock->nframes;
+    int events_lost = is_midi && midi_was_lost(core, events);
+    uint32_t gaps = (stream->lost != 0) + events_lost;
+    if (clock->is_freewheeling)
+        await_room(core, stream, amount, gaps, deadline);
+    if (can_deliver(stream, amount, gaps)) {
+        if (stream->lost != 0) {
+            push_gap(ring, stream->lost_frame, stream->lost, stream->lost_cause);
+            stream->lost = 0;
+            STORE(ring->lost_pending, 0);
+        }
+        if (events_lost)   /* in this cycle; those that JACK did deliver are kept */
+            push_gap(ring, frame, clock->nframes, JC_GAP_MIDI_LOST);
+        if (is_midi)
+            ring_put_midi(core, ring, events, frame);
+        else
+            ring_put_audio(core, stream, clock->nframes);
+        STORE(ring->settled_frame, end);
     } else {
-        lose(stream, nframes, JC_GAP_RING_OVERFLOW);
+        lose(stream, frame, clock->nframes, JC_GAP_RING_OVERFLOW);
     }
-    STORE(ring->next_frame, frame + nframes);
+    STORE(ring->next_frame, end);
     STORE(ring->cycles, ring->cycles + 1);
 }
 
@@ -153,26 +128,28 @@ int jc_process(uint32_t nframes, void *argument)
 {
     jc_core *core = argument;
     uint32_t frame32, cycle_frame;
-    uint64_t usecs, next_usecs;
+    uint64_t next_usecs;
     float period;
 
+    jc_clock clock = { .nframes = nframes, .is_freewheeling = LOAD(core->is_freewheeling) };
     frame32 = core->last_frame_time(core->client);
-    if (core->get_cycle_times(core->client, &cycle_frame, &usecs, &next_usecs, &period) != 0)
-        usecs = 0;
-    if (usecs == 0 || LOAD(core->is_freewheeling))   /* JACK's filtered time does not follow a freewheel */
-        usecs = core->get_time();
-    uint64_t frame = extended_frame(core, frame32 + core->frame_offset, usecs);
-    publish_clock(core, frame, usecs, nframes);
+    if (core->get_cycle_times(core->client, &cycle_frame, &clock.usecs, &next_usecs, &period) != 0)
+        clock.usecs = 0;
+    if (clock.usecs == 0 || clock.is_freewheeling)   /* JACK's filtered time does not follow a freewheel */
+        clock.usecs = core->get_time();
+    clock.frame = extended_frame(core, frame32 + core->frame_offset, clock.usecs);
+    observe_cycle(core, &clock, core->cycles == 0 ? 0 : clock.frame - core->next_frame);
+    send_midi(core, clock.frame, nframes);
 
     uint64_t deadline = 0;
     uint32_t slots = LOAD(core->stream_slots);
     for (uint32_t slot = 0; slot < slots; slot++) {
         jc_stream *stream = LOAD(core->streams[slot]);
         if (stream != NULL)
-            capture(core, stream, frame, nframes, &deadline);
+            capture(core, stream, &clock, &deadline);
     }
     core->next_frame32 += nframes;
-    STORE(core->next_frame, frame + nframes);
+    STORE(core->next_frame, clock.frame + nframes);
     STORE(core->cycles, core->cycles + 1);
     return core->fail_at_cycle != 0 && core->cycles >= core->fail_at_cycle;
 }
@@ -229,22 +206,6 @@ void jc_discard_message(const char *message)
 
 /* ---- for other threads ---- */
 
-/* Copy the clock of the newest cycle; 0 until there has been one. */
-int jc_read_clock(const jc_core *core, jc_clock *out)
-{
-    for (;;) {
-        uint64_t before = LOAD(core->clock_sequence);
-        if (before == 0)
-            return 0;
-        if (before % 2 == 0) {
-            *out = core->clock;
-            __atomic_thread_fence(__ATOMIC_ACQUIRE);
-            if (__atomic_load_n(&core->clock_sequence, __ATOMIC_RELAXED) == before)
-                return 1;
-        }
-    }
-}
-
 uint64_t jc_cycles(const jc_core *core)
 {
     return LOAD(core->cycles);
@@ -262,121 +223,4 @@ void jc_set_stream(jc_core *core, uint32_t slot, jc_stream *stream)
     STORE(core->streams[slot], stream);
     if (slot >= core->stream_slots)
         STORE(core->stream_slots, slot + 1);
-}
-
-void jc_ring_init(jc_ring *ring, uint32_t channels, uint32_t capacity, uint32_t sample_rate)
-{
-    memset(ring, 0, sizeof *ring);
-    ring->version = JC_RING_VERSION;
-    ring->channels = channels;
-    ring->capacity = capacity;
-    ring->sample_rate = sample_rate;
-    STORE(ring->magic, JC_RING_MAGIC);
-}
-
-uint64_t jc_ring_delivered(const jc_ring *ring)
-{
-    return LOAD(ring->delivered);
-}
-
-uint64_t jc_ring_next_frame(const jc_ring *ring)
-{
-    return LOAD(ring->next_frame);
-}
-
-uint64_t jc_ring_cycles(const jc_ring *ring)
-{
-    return LOAD(ring->cycles);
-}
-
-/* Take the gaps pushed since the last call. All gaps before a `delivered` that was read earlier are among them. */
-uint32_t jc_ring_take_gaps(jc_ring *ring, jc_gap *out, uint32_t most)
-{
-    uint64_t taken = ring->gaps_taken;
-    uint64_t pushed = LOAD(ring->gaps_pushed);
-    uint32_t count = 0;
-    for (; taken < pushed && count < most; taken++)
-        out[count++] = ring->gaps[taken % JC_GAP_SLOTS];
-    STORE(ring->gaps_taken, taken);
-    return count;
-}
-
-/* From now on keep every frame from `consumed` on. */
-void jc_ring_guard(jc_ring *ring, uint64_t consumed)
-{
-    STORE(ring->consumed, consumed);
-    __atomic_store_n(&ring->guarded, 1, __ATOMIC_SEQ_CST);
-}
-
-void jc_ring_unguard(jc_ring *ring)
-{
-    STORE(ring->guarded, 0);
-}
-
-void jc_ring_consume(jc_ring *ring, uint64_t consumed)
-{
-    STORE(ring->consumed, consumed);
-}
-
-/* Round to nearest, ties to even, as numpy's rint does: adding 1.5 * 2^52 leaves no bit below one. */
-static int32_t nearest(double value)
-{
-    union { double number; int64_t bits; } sum = { .number = value + 6755399441055744.0 };
-    return (int32_t)sum.bits;
-}
-
-/* Scale to full scale and clip; NaN becomes 0. Returns the integer and counts a clip. */
-static int32_t quantize(float sample, double full_scale, uint64_t *clipped)
-{
-    double value = (double)sample * full_scale;
-    if (value >= full_scale - 0.5) {
-        (*clipped)++;
-        return (int32_t)full_scale - 1;
-    }
-    if (value < -full_scale - 0.5) {
-        (*clipped)++;
-        return -(int32_t)full_scale;
-    }
-    return value == value ? nearest(value) : 0;
-}
-
-/* Interleave one contiguous run of every channel. */
-static uint64_t interleave(const jc_ring *ring, uint32_t at, uint32_t frames, uint32_t sample_format, uint8_t *out)
-{
-    uint32_t channels = ring->channels;
-    uint64_t clipped = 0;
-    for (uint32_t c = 0; c < channels; c++) {
-        const float *in = ring_channel(ring, c) + at;
-        if (sample_format == JC_F32) {
-            float *to = (float *)out + c;
-            for (uint32_t i = 0; i < frames; i++)
-                to[(size_t)i * channels] = in[i];
-        } else if (sample_format == JC_I16) {
-            int16_t *to = (int16_t *)out + c;
-            for (uint32_t i = 0; i < frames; i++)
-                to[(size_t)i * channels] = (int16_t)quantize(in[i], 32768.0, &clipped);
-        } else {
-            uint8_t *to = out + (size_t)3 * c;
-            for (uint32_t i = 0; i < frames; i++, to += (size_t)3 * channels) {
-                uint32_t value = (uint32_t)quantize(in[i], 8388608.0, &clipped);
-                to[0] = (uint8_t)value;
-                to[1] = (uint8_t)(value >> 8);
-                to[2] = (uint8_t)(value >> 16);
-            }
-        }
-    }
-    return clipped;
-}
-
-/* Write frames [from, from + frames) interleaved to `out`; returns how many samples were clipped. */
-uint64_t jc_ring_read(const jc_ring *ring, uint64_t from, uint32_t frames, uint32_t sample_format, void *out)
-{
-    static const uint32_t sample_bytes[] = { 4, 3, 2 };
-    uint32_t at = (uint32_t)(from & (ring->capacity - 1));
-    uint32_t first = ring->capacity - at < frames ? ring->capacity - at : frames;
-    uint8_t *rest = (uint8_t *)out + (size_t)first * ring->channels * sample_bytes[sample_format];
-    uint64_t clipped = interleave(ring, at, first, sample_format, out);
-    if (first < frames)
-        clipped += interleave(ring, 0, frames - first, sample_format, rest);
-    return clipped;
 }

@@ -11,12 +11,13 @@ from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.clock import EngineClock, Observation
+from jackcapture.engine.feeds import make_feed
 from jackcapture.engine.jack_client import JackClient, resolve_sources
 from jackcapture.engine.recorder import Recorder
-from jackcapture.engine.ring import Ring, ring_capacity
+from jackcapture.engine.ring import MIDI_RING_BYTES, Ring, ring_capacity
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
-from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.uris import StreamUri, parse_stream_uri, port_name
 from jackcapture.protocol.messages import Event, PortConnections, StreamState
 
@@ -230,7 +231,8 @@ class EngineStreams:
         if place.is_plugged:
             self._writer.submit(lambda: stream.recorder.resume(clock), _ignore)
         else:
-            self._writer.submit(lambda: stream.recorder.plug(place.ring, clock), _ignore)
+            feed = make_feed(place.ring, stream.definition, self._ring_seconds)
+            self._writer.submit(lambda: stream.recorder.plug(feed, clock), _ignore)
         place.is_plugged = place.is_running = True
         stream.answer_waiting(None)
 
@@ -268,7 +270,7 @@ class EngineStreams:
         place = stream.attachment
         if place is None:
             try:
-                ring = self._make_ring(audio.channels, audio.sample_rate)
+                ring = self._make_ring(definition)
             except JackCaptureError:
                 for port in ports:
                     client.unregister(port)
@@ -293,10 +295,14 @@ class EngineStreams:
             raise ConflictError(f"an engine holds at most {lib.JC_MAX_STREAMS} streams")
         return slot
 
-    def _make_ring(self, channels: int, sample_rate: int) -> Ring:
+    def _make_ring(self, definition: StreamDefinition) -> Ring:
         self._rings_made += 1
+        channels, capacity = 0, MIDI_RING_BYTES
+        if isinstance(definition.format, AudioFormat):
+            channels = definition.format.channels
+            capacity = ring_capacity(self._ring_seconds, definition.sample_rate)
         path = os.path.join(self._ring_directory, f"{os.getpid()}-{self._rings_made}.ring")
-        ring = Ring(path, channels, ring_capacity(self._ring_seconds, sample_rate), sample_rate)
+        ring = Ring(path, channels, capacity, definition.sample_rate)
         warning = ring.lock_memory()
         if warning is not None and not self.warnings:  # one such is enough to act on
             log.warning("%s", warning)

@@ -1,20 +1,18 @@
-"""Where a delivered frame stands in JACK's time: arithmetic over the gaps of one ring."""
+"""Which of a ring's frames were lost, and where in the ring the others lie: arithmetic over its gaps."""
 
-from collections import deque
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 
 from jackcapture.engine.ring import RingGap
 
 
 class Timeline:
-    """Maps counts of delivered frames to 64-bit JACK frames and back. Writer thread only.
-
-    frame = first frame + delivered + all that was lost before it.
-    """
+    """The gaps of one ring, in order, by 64-bit JACK frame. Writer thread only."""
 
     def __init__(self, first_frame: int) -> None:
-        self._gaps: deque[RingGap] = deque()
-        self._base = first_frame  # first frame + what was lost in gaps that are forgotten
+        self._gaps: list[RingGap] = []
+        # The frame that follows the first `_delivered` frames, the gaps that are forgotten included.
+        self._frame, self._delivered = first_frame, 0
 
     def add(self, gaps: Iterable[RingGap]) -> None:
         """Append newer gaps, in order."""
@@ -22,25 +20,46 @@ class Timeline:
 
     def forget_before(self, delivered: int) -> None:
         """Drop the gaps before `delivered`; nothing older will be asked for."""
-        while self._gaps and self._gaps[0].delivered < delivered:
-            self._base += self._gaps.popleft().frames
+        self._forget(bisect_left(self._gaps, delivered, key=lambda gap: gap.delivered))
+
+    def forget_ended_by(self, frame: int) -> None:
+        """Drop the gaps that end at a frame or before it; nothing older will be asked for."""
+        self._forget(bisect_right(self._gaps, frame, key=lambda gap: gap.end_frame))
+
+    def _forget(self, count: int) -> None:
+        if count:
+            last = self._gaps[count - 1]
+            self._frame, self._delivered = last.end_frame, last.delivered
+            del self._gaps[:count]
+
+    def gap_at(self, frame: int) -> RingGap | None:
+        """Give the gap in which a frame lies."""
+        number = self._started_by(frame)
+        if number and frame < self._gaps[number - 1].end_frame:
+            return self._gaps[number - 1]
+        return None
+
+    def next_gap(self, frame: int) -> int | None:
+        """Give the frame at which the next gap after `frame` begins."""
+        number = self._started_by(frame)
+        return self._gaps[number].frame if number < len(self._gaps) else None
+
+    def delivered_before(self, frame: int) -> int:
+        """Count what was delivered before a frame."""
+        number = self._started_by(frame)
+        if not number:
+            return self._delivered + frame - self._frame
+        gap = self._gaps[number - 1]
+        return gap.delivered + max(0, frame - gap.end_frame)
 
     def frame_after(self, delivered: int) -> int:
         """Give the frame that follows the first `delivered` frames, any gap at that point included."""
-        return self._base + delivered + sum(gap.frames for gap in self._gaps if gap.delivered <= delivered)
+        number = bisect_right(self._gaps, delivered, key=lambda gap: gap.delivered)
+        if not number:
+            return self._frame + delivered - self._delivered
+        gap = self._gaps[number - 1]
+        return gap.end_frame + delivered - gap.delivered
 
-    def locate(self, frame: int) -> tuple[int, RingGap | None, int]:
-        """Find a frame: the count delivered before it, and, if it lies in a gap, that gap and what is left of it."""
-        lost = 0
-        for gap in self._gaps:
-            gap_start = self._base + gap.delivered + lost
-            if frame < gap_start:
-                break
-            if frame < gap_start + gap.frames:
-                return gap.delivered, gap, gap_start + gap.frames - frame
-            lost += gap.frames
-        return frame - self._base - lost, None, 0
-
-    def gaps_after(self, delivered: int) -> list[RingGap]:
-        """Give the gaps that come later than those right after `delivered` frames."""
-        return [gap for gap in self._gaps if gap.delivered > delivered]
+    def _started_by(self, frame: int) -> int:
+        """Count the gaps that begin at a frame or before it."""
+        return bisect_right(self._gaps, frame, key=lambda gap: gap.frame)

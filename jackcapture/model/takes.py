@@ -65,6 +65,9 @@ class Transport:
     beats_per_minute: float = 0.0
 
 
+NO_TRANSPORT = Transport()
+
+
 @dataclass(frozen=True, slots=True)
 class MidiClock:
     """MIDI clock as a MIDI stream has received it in its take: 24 ticks make a quarter note.
@@ -76,6 +79,9 @@ class MidiClock:
     ticks: int = 0
     ticks_since_start: int = 0
     is_running: bool = False
+
+
+NO_MIDI_CLOCK = MidiClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +100,8 @@ class ClockSnapshot:
     reasons: tuple[ClockReason, ...] = ()
     period: int = 0
     is_freewheeling: bool = False
-    transport: Transport = Transport()
-    midi_clock: MidiClock = MidiClock()
+    transport: Transport = NO_TRANSPORT
+    midi_clock: MidiClock = NO_MIDI_CLOCK
 
 
 @dataclass(frozen=True, slots=True)

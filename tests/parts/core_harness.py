@@ -5,6 +5,7 @@ float32 and in 24 bits.
 """
 
 import itertools
+import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from jackcapture.engine import _rt
 from jackcapture.engine.clock import EngineClock
-from jackcapture.engine.ring import Ring
+from jackcapture.engine.ring import Ring, RingGap
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause
 
@@ -48,10 +49,15 @@ class SteppedRing(Ring):
     """A ring that lets `between` run where the callback may get between two looks of the writer thread."""
 
     between: Callable[[], None] | None = None
+    _lost = 0
 
-    def take_gaps(self) -> Any:
+    def take_gaps(self) -> list[RingGap]:
         self._step()
-        return super().take_gaps()
+        gaps = super().take_gaps()
+        for gap in gaps if self.channels else ():
+            assert gap.frame == self.first_frame + gap.delivered + self._lost
+            self._lost += gap.frames
+        return gaps
 
     def guard(self, consumed: int) -> None:
         self._step()
@@ -117,6 +123,8 @@ class CoreHarness:
         self.streams: list[Attached] = []
         self.clock_fails = False
         self.paused_us = 0
+        # The state, then frame, valid, bar, beat, tick, bar_start_tick, beats_per_bar, beat_type, ticks_per_beat, bpm.
+        self.transport: tuple[Any, ...] = (0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0)
         self.while_paused: Callable[[], None] | None = None
         self._jack_frame: int | None = None
         self._folder = tempfile.TemporaryDirectory()
@@ -129,9 +137,10 @@ class CoreHarness:
             ffi.callback("void *(void *, uint32_t)", self._port_buffer),
             ffi.callback("uint64_t(void)", self._now),
             ffi.callback("int(uint32_t)", self._pause),
+            ffi.callback("uint32_t(void *, void *)", self._transport_query),
         )
         self.core.last_frame_time, self.core.get_cycle_times, self.core.port_get_buffer = self._functions[:3]
-        self.core.get_time, self.core.pause = self._functions[3:]
+        self.core.get_time, self.core.pause, self.core.transport_query = self._functions[3:]
         self.core.sample_rate = RATE
         self.clock = EngineClock(self.core, self.microseconds, RATE)
 
@@ -198,6 +207,10 @@ class CoreHarness:
         frames[0], now[0], then[0], period[0] = self.frame % (1 << 32), self.microseconds(), 0, 0.0
         return -1 if self.clock_fails else 0
 
+    def _transport_query(self, _client: Any, position: Any) -> int:
+        ffi.memmove(position, struct.pack("<QQIIIiiidffdd", 0, 0, RATE, *self.transport[1:]), 72)
+        return int(self.transport[0])
+
     def _now(self) -> int:
         return self.microseconds() + self.paused_us
 
@@ -209,6 +222,11 @@ class CoreHarness:
 
     def _port_buffer(self, port: Any, _frames: int) -> Any:
         return ffi.cast("void *", self._buffers[int(ffi.cast("uintptr_t", port))].ctypes.data)
+
+
+def taken(ring: Ring) -> list[tuple[int, int, GapCause]]:
+    """Take a ring's gaps, as (delivered before it, frames, cause)."""
+    return [(gap.delivered, gap.frames, gap.cause) for gap in ring.take_gaps()]
 
 
 def read(ring: Ring, start: int, frames: int, sample_format: SampleFormat = SampleFormat.F32) -> tuple[bytes, int]:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from jackcapture.engine.feeds import make_feed
 from jackcapture.engine.recorder import Recorder
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import StreamStatus
@@ -30,7 +31,7 @@ class Rig:
         self.recorder = Recorder(self.definition, self.events.append)
         self.attached: Attached = self.harness.attach(channels, CAPACITY)
         self.harness.cycle(1)
-        self.recorder.plug(self.attached.ring, self.harness.clock)
+        self.recorder.plug(make_feed(self.attached.ring, self.definition, 1.0), self.harness.clock)
         self.take_events = 0  # events before the present take
         self.stopped: list[bool] = []
         self._files = 0

@@ -15,7 +15,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from jackcapture.engine import feeds as feeds_module
 from jackcapture.engine import recorder as recorder_module
+from jackcapture.engine.feeds import make_feed
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, UnreachableError
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause, StreamStatus
@@ -145,7 +147,7 @@ class RecorderMachine(RuleBasedStateMachine):
 
 def test_whatever_happens_the_chunks_are_the_truth() -> None:
     with (
-        mock.patch.object(recorder_module, "START_MARGIN_FRAMES", MARGIN),
+        mock.patch.object(feeds_module, "START_MARGIN_FRAMES", MARGIN),
         mock.patch.object(recorder_module, "STOP_PATIENCE", 600.0),
     ):
         run_state_machine_as_test(
@@ -159,7 +161,7 @@ def test_whatever_happens_the_chunks_are_the_truth() -> None:
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(recorder_module, "START_MARGIN_FRAMES", MARGIN)
+    monkeypatch.setattr(feeds_module, "START_MARGIN_FRAMES", MARGIN)
     rig = Rig(2, SampleFormat.F32, 4096, 1000)
     yield rig
     rig.close()
@@ -310,7 +312,7 @@ def test_a_server_that_goes_leaves_all_that_the_ring_held(rig: Rig) -> None:
     with CoreHarness(50) as another:
         rig.attached = another.attach(2, CAPACITY)
         another.cycle(1)
-        rig.recorder.plug(rig.attached.ring, another.clock)
+        rig.recorder.plug(make_feed(rig.attached.ring, rig.definition, 1.0), another.clock)
         rig.start(take_number=2, first_sample=320)
         another.cycle(64)
         rig.stop()

@@ -1,0 +1,198 @@
+"""Where a take's content comes from: a stream's ring, asked in 64-bit JACK frames. Writer thread only."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from jackcapture.engine._rt import ffi, lib
+from jackcapture.engine.chunks import ChunkFile
+from jackcapture.engine.ring import START_MARGIN_FRAMES, Ring, RingGap
+from jackcapture.engine.timeline import Timeline
+from jackcapture.model.streams import AudioFormat, StreamDefinition
+from jackcapture.model.takes import MidiClock
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What came into a chunk: frames, the bytes that they take, samples that were clipped; whether it is full now."""
+
+    frames: int
+    bytes: int
+    clipped_samples: int
+    is_full: bool
+
+
+class Feed(Protocol):
+    """What a recorder asks of a ring."""
+
+    ring: Ring
+
+    def refresh(self) -> int:
+        """Look at what has come; give the frame before which all is known."""
+
+    def rest(self, settled_frame: int) -> None:
+        """Nobody records: drop what no start in the past may ask for."""
+
+    def hold(self) -> int:
+        """From now on keep all that is there; give the oldest frame at which a take may start."""
+
+    def let_go(self) -> None:
+        """No take runs any more."""
+
+    def seek(self, frame: int) -> None:
+        """Drop what is before a frame, at which the take goes on."""
+
+    def gap_at(self, frame: int) -> RingGap | None:
+        """Give the gap in which a frame lies."""
+
+    def next_gap(self, frame: int) -> int | None:
+        """Give the frame at which the next gap after `frame` begins."""
+
+    def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
+        """Move frames into a chunk, whose `at_byte` bytes are written; fewer frames if it is full before.
+
+        `position` is the sample position of `frame`. The frames lie all in a gap (`lost`), or none.
+        """
+
+    def midi_clock(self) -> MidiClock:
+        """Give MIDI clock as far as it was moved in this take."""
+
+
+def make_feed(ring: Ring, definition: StreamDefinition, ring_seconds: float) -> Feed:
+    """Give the feed of a stream's ring, which has seen its first cycle."""
+    if isinstance(definition.format, AudioFormat):
+        return AudioFeed(ring, definition.format)
+    return MidiFeed(ring, int(ring_seconds * definition.sample_rate))
+
+
+class _Gaps:
+    """What both feeds know of their ring's gaps."""
+
+    def __init__(self, ring: Ring) -> None:
+        self.ring = ring
+        self._timeline = Timeline(ring.first_frame)
+
+    def gap_at(self, frame: int) -> RingGap | None:
+        return self._timeline.gap_at(frame)
+
+    def next_gap(self, frame: int) -> int | None:
+        return self._timeline.next_gap(frame)
+
+
+class AudioFeed(_Gaps):
+    """Frames of audio, which leave no room in the ring for those that were lost."""
+
+    def __init__(self, ring: Ring, audio: AudioFormat) -> None:
+        super().__init__(ring)
+        self._audio = audio
+
+    def refresh(self) -> int:
+        """Look at what has come; give the frame before which all is known."""
+        settled_frame = self.ring.settled_frame  # first: all gaps before it are then visible
+        self._timeline.add(self.ring.take_gaps())
+        # What the ring still holds, also of an earlier take, may be asked for by a start in the past.
+        self._timeline.forget_before(self.ring.delivered - self.ring.capacity)
+        return settled_frame
+
+    def rest(self, settled_frame: int) -> None:
+        """Do nothing: the callback overwrites the oldest frames by itself."""
+
+    def hold(self) -> int:
+        """From now on keep all that is there; give the oldest frame at which a take may start."""
+        reach = self._reach()
+        self.ring.guard(reach)  # first of all: what is judged to be there must not be overwritten meanwhile
+        self.refresh()
+        oldest = max(reach, self._reach())
+        return self.ring.first_frame if oldest == 0 else self._timeline.frame_after(oldest)
+
+    def let_go(self) -> None:
+        """No take runs any more."""
+        self.ring.unguard()
+
+    def seek(self, frame: int) -> None:
+        """Drop what is before a frame, at which the take goes on."""
+        self.ring.consume(self._timeline.delivered_before(frame))
+
+    def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
+        """Move frames into a chunk; those that were lost stay silence, as which a preallocated chunk reads."""
+        del position
+        frame_bytes = self._audio.frame_bytes
+        frames = min(frames, (chunk.size - at_byte) // frame_bytes)
+        written = at_byte + frames * frame_bytes
+        clipped = 0
+        if not lost:
+            start = self._timeline.delivered_before(frame)
+            clipped = self.ring.read(start, frames, self._audio.sample_format, chunk.address + at_byte)
+            self.ring.consume(start + frames)
+        return Moved(frames, frames * frame_bytes, clipped, is_full=written + frame_bytes > chunk.size)
+
+    def midi_clock(self) -> MidiClock:
+        """Give a clock that stands: audio has none."""
+        return MidiClock()
+
+    def _reach(self) -> int:
+        return max(0, self.ring.delivered - self.ring.capacity + START_MARGIN_FRAMES)
+
+
+class MidiFeed(_Gaps):
+    """Records of MIDI events, each with its frame. A gap of the cause `midi_lost` may hold some all the same."""
+
+    def __init__(self, ring: Ring, keep_frames: int) -> None:
+        """`keep_frames` of the past are kept for a start, if they take no more than half of the ring."""
+        super().__init__(ring)
+        self._keep_frames = keep_frames
+        self._oldest_frame = ring.first_frame
+        self._delivered = 0
+        self._cursor = ffi.new("jc_midi_cursor *")
+
+    def refresh(self) -> int:
+        """Look at what has come; give the frame before which all is known."""
+        settled_frame = self.ring.settled_frame
+        self._timeline.add(self.ring.take_gaps())
+        self._delivered = self.ring.delivered  # of whole cycles, perhaps newer ones, too
+        return settled_frame
+
+    def rest(self, settled_frame: int) -> None:
+        """Drop the records that no start in the past may ask for."""
+        self._drop_before(settled_frame - self._keep_frames)
+        while self._delivered - self._cursor.taken > self.ring.capacity // 2 and self._oldest_frame < settled_frame:
+            self._drop_before((self._oldest_frame + settled_frame + 1) // 2)
+
+    def hold(self) -> int:
+        """Give the oldest frame at which a take may start: a MIDI ring keeps what is in it."""
+        self.refresh()
+        self._cursor.clock.ticks = self._cursor.clock.ticks_since_start = self._cursor.clock.is_running = 0
+        return self._oldest_frame
+
+    def let_go(self) -> None:
+        """No take runs any more."""
+
+    def seek(self, frame: int) -> None:
+        """Drop what is before a frame, at which the take goes on."""
+        self._drop_before(frame)
+
+    def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
+        """Move the records of some frames into a chunk; it is full before the first frame that does not fit."""
+        del lost
+        cursor = self._cursor
+        cursor.written = at_byte
+        target = ffi.cast("uint8_t *", chunk.address)
+        to_position = (position - frame) % (1 << 64)
+        lib.jc_midi_move(self.ring.pointer, cursor, self._delivered, frame + frames, to_position, target, chunk.size)
+        self.ring.consume(cursor.taken)
+        end = int(cursor.full_frame) if cursor.is_full else frame + frames
+        self._oldest_frame = max(self._oldest_frame, end)
+        self._timeline.forget_ended_by(self._oldest_frame)
+        return Moved(end - frame, int(cursor.written) - at_byte, 0, is_full=bool(cursor.is_full))
+
+    def midi_clock(self) -> MidiClock:
+        """Give MIDI clock as far as it was moved in this take."""
+        clock = self._cursor.clock
+        return MidiClock(int(clock.ticks), int(clock.ticks_since_start), bool(clock.is_running))
+
+    def _drop_before(self, frame: int) -> None:
+        if frame <= self._oldest_frame:
+            return
+        self._oldest_frame = frame
+        self._cursor.taken = lib.jc_midi_skip(self.ring.pointer, self._cursor.taken, self._delivered, frame)
+        self.ring.consume(self._cursor.taken)
+        self._timeline.forget_ended_by(frame)

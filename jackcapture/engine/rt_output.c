@@ -1,0 +1,59 @@
+/*
+ * MIDI output: events sent at exact frames. A late one is sent at once, and the schedule tells when that was.
+ */
+#include "rt_internal.h"
+
+/* Hand one event to JACK; 0 if its buffer is too full at present. */
+static int send_event(jc_core *core, void *buffer, const jc_midi_schedule *schedule, jc_midi_event *event,
+                      uint64_t frame, int is_buffer_empty)
+{
+    uint32_t offset = event->frame > frame ? (uint32_t)(event->frame - frame) : 0;
+    if (core->midi_event_write(buffer, offset, schedule->bytes + event->offset, event->length) == 0) {
+        STORE(event->sent_frame, frame + offset);
+        return 1;
+    }
+    if (!is_buffer_empty)
+        return 0;
+    STORE(event->sent_frame, JC_REFUSED);   /* it will never fit */
+    return 1;
+}
+
+/* Send what is due before `frame + nframes`; what is late goes first. */
+void send_midi(jc_core *core, uint64_t frame, uint32_t nframes)
+{
+    for (uint32_t slot = 0; slot < JC_MAX_OUTPUTS; slot++) {
+        jc_midi_output *output = LOAD(core->outputs[slot]);
+        if (output == NULL)
+            continue;
+        void *buffer = core->port_get_buffer(output->port, nframes);
+        if (buffer == NULL)
+            continue;
+        core->midi_clear_buffer(buffer);
+        jc_midi_schedule *schedule = LOAD(output->schedule);
+        if (schedule == NULL)
+            continue;
+        uint32_t next = schedule->next, first = next;
+        while (next < schedule->count && schedule->events[next].frame < frame + nframes
+               && send_event(core, buffer, schedule, &schedule->events[next], frame, next == first))
+            next++;
+        STORE(schedule->next, next);
+    }
+}
+
+/* Publish an output to the callback, or take it away (NULL). It may be freed once `cycles` has grown by 2. */
+void jc_set_output(jc_core *core, uint32_t slot, jc_midi_output *output)
+{
+    STORE(core->outputs[slot], output);
+}
+
+/* Give an output what to send, in place of what it has; the old schedule may be freed once `cycles` has grown by 2. */
+void jc_set_schedule(jc_midi_output *output, jc_midi_schedule *schedule)
+{
+    STORE(output->schedule, schedule);
+}
+
+/* How many events are done: sent or refused. */
+uint32_t jc_events_done(const jc_midi_schedule *schedule)
+{
+    return LOAD(schedule->next);
+}
