@@ -222,6 +222,13 @@ void jc_port_connect(uint32_t a, uint32_t b, int connected, void *argument)
     ADD(core->graph_changes, 1);
 }
 
+void jc_latency(int mode, void *argument)
+{
+    jc_core *core = argument;
+    (void)mode;
+    ADD(core->graph_changes, 1);
+}
+
 void jc_discard_message(const char *message)
 {
     (void)message;

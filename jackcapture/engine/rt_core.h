@@ -107,6 +107,7 @@ void jc_info_shutdown(int code, const char *reason, void *core);
 void jc_freewheel(int starting, void *core);
 void jc_port_registration(uint32_t port, int registered, void *core);
 void jc_port_connect(uint32_t a, uint32_t b, int connected, void *core);
+void jc_latency(int mode, void *core);
 void jc_discard_message(const char *message);
 
 /* For the engine's other threads. */
