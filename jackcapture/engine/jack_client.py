@@ -1,9 +1,10 @@
 """The engine's JACK client: opened on a running server, its callbacks all in C."""
 
 import errno
+import logging
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,15 @@ import cffi
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.hooks import Hooks
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
+from jackcapture.model.takes import Latency
 from jackcapture.protocol.messages import Port, PortType
 
 try:
     import jack
 except OSError as missing:
     raise UnreachableError("libjack is not installed; install jackd2 or pipewire-jack") from missing
+
+log = logging.getLogger(__name__)
 
 _CALLBACKS = {
     "jack_set_process_callback": ("JackProcessCallback", "jc_process"),
@@ -28,10 +32,13 @@ _CALLBACKS = {
     "jack_set_port_connect_callback": ("JackPortConnectCallback", "jc_port_connect"),
 }
 
+_TYPES = {True: b"32 bit float mono audio", False: b"8 bit raw midi"}
+"""JACK's names for the types of audio and of MIDI ports."""
+
 HEARTBEAT_SECONDS = 2.0
 """How long JACK may go on without calling us before we take it that it has deactivated us."""
 
-_PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
+PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
 """What `re.compile` raises: the last two at `x{99999999999}` and at thousands of parentheses."""
 
 # What JACK-Client 0.5 does not bind.
@@ -46,7 +53,11 @@ _unbound.cdef("""
     uint32_t jack_midi_get_lost_event_count(void *);
     void jack_midi_clear_buffer(void *);
     int jack_midi_event_write(void *, uint32_t, const unsigned char *, size_t);
+    int jack_set_latency_callback(void *, void (*)(int, void *), void *);
+    typedef struct { uint32_t min, max; } jack_latency_range_t;
+    void jack_port_get_latency_range(void *, int, jack_latency_range_t *);
 """)
+_CAPTURE_LATENCY = 0
 _libjack = _unbound.dlopen(jack._libname)
 
 # What the core calls, by its field.
@@ -114,11 +125,18 @@ class JackClient:
         self._heard = (time.monotonic(), 0, 0)
         for setter, (kind, function) in _CALLBACKS.items():
             self._set_callback(setter, kind, function)
+        client = _unbound.cast("void *", _address(jack._ffi, self._client._ptr))
         _libjack.jack_on_shutdown(  # the only one that PipeWire calls
-            _unbound.cast("void *", _address(jack._ffi, self._client._ptr)),
+            client,
             _unbound.cast("void (*)(void *)", _address(ffi, ffi.addressof(lib, "jc_shutdown"))),
             _unbound.cast("void *", _address(ffi, self.core)),
         )
+        if _libjack.jack_set_latency_callback(
+            client,
+            _unbound.cast("void (*)(int, void *)", _address(ffi, ffi.addressof(lib, "jc_latency"))),
+            _unbound.cast("void *", _address(ffi, self.core)),
+        ):
+            raise UnreachableError(f"JACK server {server!r} refuses jack_set_latency_callback")
         self._client.activate()
 
     @property
@@ -161,9 +179,22 @@ class JackClient:
         return Anchor(frame, int(now.clock.usecs), counter)
 
     @property
-    def graph_changes(self) -> int:
-        """A count that grows with each port that comes or goes and each connection made or broken."""
-        return int(self.core.graph_changes)
+    def port_changes(self) -> int:
+        """A count that grows with each port that comes or goes."""
+        return int(self.core.port_changes)
+
+    @property
+    def cable_changes(self) -> int:
+        """A count that grows with each connection made or broken, and when the latencies of the graph change.
+
+        JACK computes them anew after a connection, in a cycle that may be later than the connection's.
+        """
+        return int(self.core.connection_changes)
+
+    @property
+    def is_freewheeling(self) -> bool:
+        """Whether JACK runs as fast as its clients can."""
+        return bool(self.core.is_freewheeling)
 
     @property
     def cycles(self) -> int:
@@ -180,10 +211,11 @@ class JackClient:
         """Give JACK's time in microseconds; only while a client is open."""
         return int(_libjack.jack_get_time())
 
-    def register_input(self, name: str, pretty_name: str, order: int) -> Any:
-        """Register one audio input port with its metadata."""
+    def register_input(self, name: str, pretty_name: str, order: int, *, is_audio: bool) -> Any:
+        """Register one input port, for audio or for MIDI, with its metadata."""
+        ports = self._client.inports if is_audio else self._client.midi_inports
         try:
-            port = self._client.inports.register(name, is_terminal=True)
+            port = ports.register(name, is_terminal=True)
         except jack.JackError as error:
             raise ConflictError(
                 f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, "
@@ -206,7 +238,10 @@ class JackClient:
 
     def unregister(self, port: Any) -> None:
         """Remove a port of ours; the core must have let go of it."""
-        port.unregister()
+        try:
+            port.unregister()
+        except jack.JackError as error:  # the server has just gone, and the port with it
+            log.warning("a port is not unregistered: %s", error)
 
     def connections(self, port: Any) -> tuple[str, ...]:
         """Name what is connected to a port of ours."""
@@ -220,9 +255,16 @@ class JackClient:
             if error.code != errno.EEXIST:
                 raise ConflictError(f"JACK does not connect {source} to {port.name}: {error}") from error
 
-    def audio_outputs(self) -> list[str]:
-        """Name all audio output ports of the graph, in JACK's order."""
-        return self._port_names(b"32 bit float mono audio", jack._lib.JackPortIsOutput)
+    def outputs(self, is_audio: bool) -> list[str]:
+        """Name all output ports of the graph for audio, or for MIDI, in JACK's order."""
+        return self._port_names(_TYPES[is_audio], jack._lib.JackPortIsOutput)
+
+    def capture_latency(self, port: Any) -> Latency:
+        """Give the capture latency of what is connected to a port of ours, as JACK has computed it last."""
+        found = _unbound.new("jack_latency_range_t *")
+        pointer = _unbound.cast("void *", _address(jack._ffi, port._ptr))
+        _libjack.jack_port_get_latency_range(pointer, _CAPTURE_LATENCY, found)
+        return Latency(int(found.min), int(found.max))
 
     def ports(self, pattern: str) -> list[Port]:
         """List the graph's ports whose full name matches a regular expression (empty: all)."""
@@ -298,27 +340,7 @@ def pattern_matcher(pattern: str) -> Callable[[str], Any]:
     """Compile a regular expression that is looked for anywhere in a port name; raises `InvalidValueError`."""
     try:
         return re.compile(pattern).search
-    except _PATTERN_ERRORS as error:
+    except PATTERN_ERRORS as error:
         raise InvalidValueError(
             f"{pattern[:100]!r} is not a regular expression over port names: {error}", pattern=pattern
         ) from None
-
-
-def resolve_sources(sources: Iterable[str], available: list[str]) -> list[str]:
-    """Turn exact names and patterns (which must match a whole name) into port names, in channel order.
-
-    A source that is absent keeps its channel, as itself, so that the channels after it do not move.
-    """
-    resolved: list[str] = []
-    for source in sources:
-        found = [source] if source in available else _matching(source, available)
-        resolved.extend(found or [source])
-    return resolved
-
-
-def _matching(pattern: str, names: list[str]) -> list[str]:
-    try:
-        matches = re.compile(pattern).fullmatch
-    except _PATTERN_ERRORS:
-        return []  # then it can only be an exact name, such as "synth (left"
-    return [name for name in names if matches(name)]

@@ -187,7 +187,7 @@ void jc_port_registration(uint32_t port, int registered, void *argument)
     jc_core *core = argument;
     (void)port;
     (void)registered;
-    ADD(core->graph_changes, 1);
+    ADD(core->port_changes, 1);
 }
 
 void jc_port_connect(uint32_t a, uint32_t b, int connected, void *argument)
@@ -196,7 +196,14 @@ void jc_port_connect(uint32_t a, uint32_t b, int connected, void *argument)
     (void)a;
     (void)b;
     (void)connected;
-    ADD(core->graph_changes, 1);
+    ADD(core->connection_changes, 1);
+}
+
+void jc_latency(int mode, void *argument)
+{
+    jc_core *core = argument;
+    (void)mode;
+    ADD(core->connection_changes, 1);
 }
 
 void jc_discard_message(const char *message)

@@ -167,8 +167,8 @@ typedef struct {
     uint64_t backward_jumps;     /* times that the frame counter went back, as jackd's does when its period is shortened */
     uint32_t xruns;
     uint32_t shut_down;          /* the server has gone */
-    uint32_t graph_changes;
-    uint32_t reserved;
+    uint32_t port_changes;       /* ports that came or went */
+    uint32_t connection_changes; /* connections made or broken, and new latencies */
 
     /* the callback's own: what the marks compare with */
     jc_mark last_mark;           /* as the last cycle was, marked or not */
@@ -195,6 +195,7 @@ void jc_info_shutdown(int code, const char *reason, void *core);
 void jc_freewheel(int starting, void *core);
 void jc_port_registration(uint32_t port, int registered, void *core);
 void jc_port_connect(uint32_t a, uint32_t b, int connected, void *core);
+void jc_latency(int mode, void *core);
 void jc_discard_message(const char *message);
 
 /* For the engine's other threads. */

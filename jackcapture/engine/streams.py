@@ -11,15 +11,16 @@ from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.clock import EngineClock, Observation
+from jackcapture.engine.connections import Connections, Look
 from jackcapture.engine.feeds import make_feed
-from jackcapture.engine.jack_client import JackClient, resolve_sources
+from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.ring import MIDI_RING_BYTES, Ring, ring_capacity
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.uris import StreamUri, parse_stream_uri, port_name
-from jackcapture.protocol.messages import Event, PortConnections, StreamState
+from jackcapture.protocol.messages import Event, StreamState
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,12 @@ class _Attachment:
     ports: list[Any]
     ring: Ring
     shared: Any
+    connections: Connections
     port_array: Any = None
     is_plugged: bool = False  # the recorder has the ring
     is_running: bool = False  # this server's cycles have reached the ring
     cycles_before: int = 0  # of earlier servers
     free_at_cycle: int = 0
-    connections: tuple[PortConnections, ...] = ()
-    remembered: list[tuple[int, str]] = field(default_factory=list)  # (port, source) connected before the server went
 
 
 @dataclass(slots=True)
@@ -71,8 +71,13 @@ class EngineStream:
         """Give the state as the writer left it, with what only the main thread knows."""
         place = self.attachment
         if place is None:
-            return self.recorder.state
-        return replace(self.recorder.state, ring_fill=place.ring.fill, ports=place.connections)
+            return replace(self.recorder.state, absent_sources=self.definition.sources)
+        return replace(
+            self.recorder.state,
+            ring_fill=place.ring.fill,
+            ports=place.connections.ports,
+            absent_sources=place.connections.absent,
+        )
 
     def answer_waiting(self, error: JackCaptureError | None) -> None:
         """Tell those who wait for the first JACK cycle that it has come, or why it will not."""
@@ -95,7 +100,8 @@ class EngineStreams:
         self._clock: EngineClock | None = None
         self._streams: dict[StreamUri, EngineStream] = {}
         self._retired: list[_Attachment] = []
-        self._graph_seen = -1
+        self._ports_seen = self._cables_seen = -1
+        self._was_freewheeling = False
         self._next_retry = 0.0
         self._rings_made = 0
         self.warnings: list[str] = []
@@ -106,7 +112,8 @@ class EngineStreams:
         """Take all streams into the graph of a server."""
         self._client = client
         self._clock = EngineClock(client.core, client.get_time, client.sample_rate)
-        self._graph_seen = -1
+        self._ports_seen = self._cables_seen = -1
+        self._was_freewheeling = False
         for stream in self._streams.values():
             try:
                 self._attach(stream, client)
@@ -127,13 +134,8 @@ class EngineStreams:
                 stream.attachment = None
                 place.ring.close()
                 continue
-            if place.is_running:
-                # Together with those that had not come back since the server before.
-                place.remembered += [
-                    (i, source) for i, port in enumerate(place.connections) for source in port.connections
-                ]
+            place.connections.suspend()
             place.ports, place.is_running = [], False
-            place.connections = tuple(PortConnections(port.port) for port in place.connections)
             self._writer.call(functools.partial(stream.recorder.suspend, reason))
         for place in self._retired:
             place.ring.close()
@@ -176,6 +178,8 @@ class EngineStreams:
             raise ConflictError(f"{definition.uri} is attached with another definition", uri=definition.uri)
         elif not stream.is_in_graph:
             self._attach(stream, client)
+        elif stream.attachment is not None and stream.is_ready:  # a take is about to begin
+            self._look(client, [stream.attachment], everything=True)
         stream.waiting.append(attached)
         if stream.is_ready:
             stream.answer_waiting(None)
@@ -204,12 +208,7 @@ class EngineStreams:
             place = stream.attachment
             if place is not None and place.ports and not place.is_running and place.ring.cycles > place.cycles_before:
                 self._greet(stream, place, client)
-        changes = client.graph_changes
-        if changes != self._graph_seen:
-            self._graph_seen = changes
-            for stream in self._streams.values():
-                if stream.attachment is not None and stream.attachment.ports:
-                    _connect_sources(client, stream.definition, stream.attachment)
+        self._look_at_changes(client)
         for place in [place for place in self._retired if client.cycles >= place.free_at_cycle]:
             self._retired.remove(place)
             for port in place.ports:
@@ -227,7 +226,7 @@ class EngineStreams:
         """Go on with a stream that a server's first cycle has reached."""
         clock = self._clock
         assert clock is not None
-        _connect_sources(client, stream.definition, place)
+        self._look(client, [place], everything=True)
         if place.is_plugged:
             self._writer.submit(lambda: stream.recorder.resume(clock), _ignore)
         else:
@@ -235,6 +234,22 @@ class EngineStreams:
             self._writer.submit(lambda: stream.recorder.plug(feed, clock), _ignore)
         place.is_plugged = place.is_running = True
         stream.answer_waiting(None)
+
+    def _look_at_changes(self, client: JackClient) -> None:
+        """Look at the graph if something has changed in it since the last time."""
+        ports, cables, is_freewheeling = client.port_changes, client.cable_changes, client.is_freewheeling
+        # After freewheeling jackd goes back to the connections from before it, and tells nobody.
+        is_restored, self._was_freewheeling = self._was_freewheeling and not is_freewheeling, is_freewheeling
+        if (ports, cables) != (self._ports_seen, self._cables_seen) or is_restored:
+            places = [stream.attachment for stream in self._streams.values()]
+            running = [place for place in places if place is not None and place.is_running]
+            self._look(client, running, everything=is_restored)
+            self._ports_seen, self._cables_seen = ports, cables
+
+    def _look(self, client: JackClient, places: Iterable[_Attachment], *, everything: bool) -> None:
+        look = Look(client, self._ports_seen)
+        for place in places:
+            place.connections.update(look, place.ports, everything=everything)
 
     def _retry(self, client: JackClient) -> None:
         """Try again with streams that the server refused when it came."""
@@ -248,21 +263,21 @@ class EngineStreams:
 
     def _attach(self, stream: EngineStream, client: JackClient) -> None:
         definition = stream.definition
-        audio = definition.audio
-        if audio.sample_rate != client.sample_rate:
+        rate = definition.sample_rate
+        if rate != client.sample_rate:
             raise ConflictError(
-                f"{definition.uri} is defined at {audio.sample_rate} Hz, but JACK server {client.server!r} runs at "
-                f"{client.sample_rate} Hz; run JACK at {audio.sample_rate} Hz or create a stream for this rate",
-                sample_rate=audio.sample_rate,
+                f"{definition.uri} is defined at {rate} Hz, but JACK server {client.server!r} runs at "
+                f"{client.sample_rate} Hz; run JACK at {rate} Hz or create a stream for this rate",
+                sample_rate=rate,
                 jack_sample_rate=client.sample_rate,
             )
         slot = self._free_slot()
         ports: list[Any] = []
         try:
-            for channel in range(audio.channels):
+            for channel in range(definition.ports):
                 pretty_name = f"{definition.uri.removeprefix('stream://')} {channel + 1}"
                 name = port_name(definition.uri, channel)
-                ports.append(client.register_input(name, pretty_name, channel + 1))
+                ports.append(client.register_input(name, pretty_name, channel + 1, is_audio=definition.is_audio))
         except JackCaptureError:
             for port in ports:
                 client.unregister(port)
@@ -275,7 +290,8 @@ class EngineStreams:
                 for port in ports:
                     client.unregister(port)
                 raise
-            place = stream.attachment = _Attachment(slot, [], ring, ffi.new("jc_stream *", {"ring": ring.pointer}))
+            shared = ffi.new("jc_stream *", {"ring": ring.pointer})
+            place = stream.attachment = _Attachment(slot, [], ring, shared, Connections(definition))
         place.slot, place.ports, place.cycles_before = slot, ports, place.ring.cycles
         place.port_array = ffi.new("void *[]", [client.pointer_of(port) for port in ports])
         place.shared.ports = place.port_array
@@ -308,21 +324,6 @@ class EngineStreams:
             log.warning("%s", warning)
             self.warnings.append(warning)
         return ring
-
-
-def _connect_sources(client: JackClient, definition: StreamDefinition, place: _Attachment) -> None:
-    """Make the connections that the definition asks for and that the graph now allows; note what is connected."""
-    if definition.sources or place.remembered:
-        available = client.audio_outputs()
-        wanted = list(enumerate(resolve_sources(definition.sources, available)))[: len(place.ports)]
-        for channel, source in [*wanted, *place.remembered]:
-            if source in available:
-                try:
-                    client.connect(source, place.ports[channel])
-                except ConflictError as error:  # it has gone since, or the server refuses; the next change tries again
-                    log.warning("%s", error)
-        place.remembered = [(channel, source) for channel, source in place.remembered if source not in available]
-    place.connections = tuple(PortConnections(port.name, client.connections(port)) for port in place.ports)
 
 
 def _ignore(_: Any) -> None:

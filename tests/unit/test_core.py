@@ -327,7 +327,8 @@ def test_the_other_callbacks_only_count(harness: CoreHarness) -> None:
     lib.jc_xrun(core)
     lib.jc_port_registration(1, 1, core)
     lib.jc_port_connect(1, 2, 1, core)
-    assert (core.xruns, core.graph_changes, core.shut_down) == (2, 2, 0)
+    lib.jc_latency(0, core)
+    assert (core.xruns, core.port_changes, core.connection_changes, core.shut_down) == (2, 1, 2, 0)
     lib.jc_info_shutdown(0, b"gone", core)
     lib.jc_discard_message(b"unheard")
     assert core.shut_down == 1
