@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import zmq
 
-from jackcapture.errors import UnreachableError
+from jackcapture.errors import InvalidValueError, UnreachableError
+from jackcapture.formats.midi_records import MIDI_RECORDS_TYPE, iterate_records
 from jackcapture.model.progress import Progress
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
@@ -43,8 +44,18 @@ class Slice:
         self._client.call("artifact_save", artifact_id=self.data["artifact_id"], path=absolute)
         return absolute
 
+    def events(self) -> list[tuple[int, bytes]]:
+        """Give the events of a MIDI slice: the sample position in the stream and the bytes of each, in order."""
+        if self.data["mime_type"] != MIDI_RECORDS_TYPE:
+            raise InvalidValueError(f"{self.data['artifact_id']} holds {self.data['mime_type']}, no MIDI events")
+        path = self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]
+        with open(path, "rb") as file:
+            return list(iterate_records(file.read()))
+
     def array(self) -> "npt.NDArray[np.float32]":
-        """Give the samples: float32, shape (frames, channels), full scale 1."""
+        """Give the samples of an audio slice: float32, shape (frames, channels), full scale 1."""
+        if self.data["mime_type"] == MIDI_RECORDS_TYPE:
+            raise InvalidValueError(f"{self.data['artifact_id']} holds MIDI events, no samples; see events()")
         import soundfile  # noqa: PLC0415 - it brings numpy, which a command line must not wait for
 
         path = self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]

@@ -18,7 +18,9 @@ def _slice(
     uri: Annotated[str, typer.Argument(help="stream://<device>/<name>")],
     from_place: Annotated[str, typer.Option("--from", help="Where it begins: start, head, -30s, sample:N.")],
     to_place: Annotated[str, typer.Option("--to", help="Where it ends, likewise.")],
-    output_format: Annotated[str, typer.Option("--format", help="wav or raw.")] = "wav",
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="wav (audio, unless given) or raw (MIDI: records).")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Also write it to this new file.")] = None,
 ) -> None:
     """Cut a range out of a stream, recorded or live."""

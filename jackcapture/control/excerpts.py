@@ -1,14 +1,16 @@
 """Finds the chunks that hold a range of a stream, sealed or not, also while it is recorded."""
 
 import contextlib
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
+from jackcapture.formats.midi_records import find_record
 from jackcapture.model.addresses import Content, Staging, staging_of
-from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap
 from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Store
@@ -26,13 +28,15 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Consecutive bytes of one chunk: `length` bytes from `offset`."""
+    """Consecutive bytes of one chunk: `length` bytes from `offset`, the sample positions `[from_sample, to_sample)`."""
 
     take_number: int
     chunk_index: int
     address: Content | Staging
     offset: int
     length: int
+    from_sample: int
+    to_sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class _Span:
     chunk_index: int
     first_sample: int
     end_sample: int
+    bytes: int
     address: Content | Staging
 
 
@@ -111,6 +116,7 @@ def collect(
 ) -> Excerpt:
     """Find all that `[from_sample, to_sample)` consists of. Blocks.
 
+    Pieces of a MIDI stream are whole chunks; `trim_midi` cuts the outer ones.
     `state` was asked before the catalog is read here: a chunk that it does not list any more was released, and so is
     in the catalog.
     """
@@ -121,7 +127,7 @@ def collect(
     for full in [*(state.chunks_done if state else ()), *(live.pending.values() if live else ())]:
         end = full.first_sample + full.samples_written
         spans[full.take_number, full.chunk_index] = _Span(
-            full.take_number, full.chunk_index, full.first_sample, end, staging_of(full.path)
+            full.take_number, full.chunk_index, full.first_sample, end, full.bytes_written, staging_of(full.path)
         )
         gaps |= {gap.position: gap for gap in full.gaps}
         clocks[full.take_number] = clocks.get(full.take_number, ()) + full.clocks
@@ -129,14 +135,14 @@ def collect(
         chunk = state.chunk
         end = chunk.first_sample + chunk.samples
         spans[state.take_number, chunk.index] = _Span(
-            state.take_number, chunk.index, chunk.first_sample, end, staging_of(chunk.path)
+            state.take_number, chunk.index, chunk.first_sample, end, chunk.bytes, staging_of(chunk.path)
         )
         gaps |= {gap.position: gap for gap in state.gaps}
         clocks[state.take_number] = clocks.get(state.take_number, ()) + state.clocks
     for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
         at = sealed.chunk
         spans[sealed.take_number, at.index] = _Span(
-            sealed.take_number, at.index, at.first_sample, at.end_sample, sealed.content
+            sealed.take_number, at.index, at.first_sample, at.end_sample, at.bytes, sealed.content
         )
     gaps |= {gap.position: gap for gap in catalog.gaps(stream.uri, from_sample, to_sample)}
     overlapping = (gap for gap in gaps.values() if gap.position < to_sample and gap.position + gap.frames > from_sample)
@@ -167,8 +173,22 @@ def open_piece(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece) -
     )
 
 
+def trim_midi(store: Store, catalog: Catalog, excerpt: Excerpt) -> Excerpt:
+    """Cut the chunks at both ends of a MIDI excerpt to the records that lie in it. Blocks."""
+    pieces = list(excerpt.pieces)
+    for number in {0, len(pieces) - 1}:
+        piece = pieces[number]
+        descriptor = open_piece(store, catalog, excerpt, piece)
+        try:
+            data = os.pread(descriptor, piece.length, 0)
+        finally:
+            os.close(descriptor)
+        offset, end = find_record(data, piece.from_sample), find_record(data, piece.to_sample)
+        pieces[number] = replace(piece, offset=offset, length=end - offset)
+    return replace(excerpt, pieces=tuple(pieces))
+
+
 def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: int, to_sample: int) -> Iterable[Piece]:
-    frame_bytes = definition.audio.frame_bytes
     position = from_sample
     for span in sorted(spans, key=lambda span: span.first_sample):
         end = min(span.end_sample, to_sample)
@@ -176,13 +196,11 @@ def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: i
             continue
         if span.first_sample > position:
             break
-        yield Piece(
-            span.take_number,
-            span.chunk_index,
-            span.address,
-            (position - span.first_sample) * frame_bytes,
-            (end - position) * frame_bytes,
-        )
+        offset, length = 0, span.bytes
+        if isinstance(definition.format, AudioFormat):
+            offset = (position - span.first_sample) * definition.format.frame_bytes
+            length = (end - position) * definition.format.frame_bytes
+        yield Piece(span.take_number, span.chunk_index, span.address, offset, length, position, end)
         position = end
     if position < to_sample:
         raise StorageDamagedError(

@@ -9,19 +9,22 @@ from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.clock.wall import WallClock, wall_clock_at
 from jackcapture.control.copying import copy_range
-from jackcapture.control.excerpts import Excerpt, collect, open_piece
+from jackcapture.control.excerpts import Excerpt, collect, open_piece, trim_midi
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.errors import InvalidValueError, StorageError, StorageFullError
+from jackcapture.formats.midi_records import MIDI_RECORDS_TYPE
 from jackcapture.formats.wav import wav_header, wav_padding
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.progress import Progress
 from jackcapture.model.results import GapResult, SliceResult, WallClockRange
+from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.times import iso
 from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Sealed, Store
 
 MIME_TYPES = {"wav": "audio/vnd.wave", "raw": "application/octet-stream"}
+MIDI_MIME_TYPES = {"raw": MIDI_RECORDS_TYPE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +42,44 @@ class SliceRequest:
     asked: str
 
 
-def check_output_format(output_format: str) -> None:
-    """Raise `InvalidValueError` for a format that cannot be written."""
-    if output_format not in MIME_TYPES:
+def default_output_format(definition: StreamDefinition) -> str:
+    """Give the format of a slice for which none is asked."""
+    return next(iter(MIME_TYPES if definition.is_audio else MIDI_MIME_TYPES))
+
+
+def mime_type(definition: StreamDefinition, output_format: str) -> str:
+    """Give the MIME type of a format; raises `InvalidValueError` for one in which the stream cannot be written."""
+    types = MIME_TYPES if definition.is_audio else MIDI_MIME_TYPES
+    found = types.get(output_format)
+    if found is None:
+        kind = "an audio" if definition.is_audio else "a MIDI"
         raise InvalidValueError(
-            f"{output_format!r} is not a format of a slice: this version writes {' and '.join(MIME_TYPES)}",
+            f"{output_format!r} is not a format for a slice of {definition.uri}: of {kind} stream, this version writes "
+            f"{' and '.join(types)}",
             output_format=output_format,
         )
+    return found
 
 
 def cut(
     store: Store, catalog: Catalog, request: SliceRequest, progress: Progress, *, clipped: bool, path: str | None
 ) -> tuple[SliceResult, Artifact]:
     """Cut a slice, put it into the store and enter it as an artifact; nothing is left of one that fails."""
-    check_output_format(request.output_format)
+    written_type = mime_type(request.stream.definition, request.output_format)
     excerpt = collect(catalog, request.stream, request.state, request.from_sample, request.to_sample)
+    if not excerpt.definition.is_audio:
+        excerpt = trim_midi(store, catalog, excerpt)
     sealed = _write(store, catalog, excerpt, request.output_format, progress)
     wall_clock = _wall_clock(catalog, excerpt)
     result = SliceResult(
         artifact_id=new_artifact_id("slice"),
         content_hash=sealed.content.hash,
-        mime_type=MIME_TYPES[request.output_format],
+        mime_type=written_type,
         bytes=sealed.bytes,
         stream_uri=request.stream.uri,
         sample_range=(request.from_sample, request.to_sample),
-        sample_rate=excerpt.definition.audio.sample_rate,
-        channels=excerpt.definition.audio.channels,
+        sample_rate=excerpt.definition.sample_rate,
+        channels=excerpt.definition.ports if excerpt.definition.is_audio else None,
         source_chunks=tuple(
             piece.address.id if isinstance(piece.address, Staging) else piece.address.hash for piece in excerpt.pieces
         ),
@@ -101,19 +116,20 @@ def cut(
 
 
 def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str, progress: Progress) -> Sealed:
-    """Write header and samples into staging and seal it."""
-    audio = excerpt.definition.audio
-    head = wav_header(audio, excerpt.frames) if output_format == "wav" else b""
-    tail = wav_padding(audio, excerpt.frames) if output_format == "wav" else b""
-    samples = excerpt.frames * audio.frame_bytes
-    total = len(head) + samples + len(tail)
+    """Write header and samples, or MIDI records, into staging and seal it."""
+    head = tail = b""
+    if output_format == "wav":
+        audio = excerpt.definition.audio
+        head, tail = wav_header(audio, excerpt.frames), wav_padding(audio, excerpt.frames)
+    content = sum(piece.length for piece in excerpt.pieces)
+    total = len(head) + content + len(tail)
     staging = store.create_staging(total)
     done = 0
 
     def moved(step: int) -> None:
         nonlocal done
         done += step
-        progress(done, samples, "bytes")
+        progress(done, content, "bytes")
 
     path = store.path(staging)
     try:
@@ -156,4 +172,4 @@ def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int)
     }
     snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
     ordered = [snapshots[at] for at in sorted(snapshots)]
-    return wall_clock_at(ordered, position, excerpt.definition.audio.sample_rate)
+    return wall_clock_at(ordered, position, excerpt.definition.sample_rate)

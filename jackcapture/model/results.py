@@ -24,7 +24,7 @@ class WallClockRange:
 
 @dataclass(frozen=True, slots=True)
 class SliceResult:
-    """A range `[from, to)` of a stream, cut into an artifact.
+    """A range `[from, to)` of a stream, cut into an artifact; `channels` is None for MIDI.
 
     `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
     that less was there than was asked for (grab only).
@@ -37,7 +37,7 @@ class SliceResult:
     stream_uri: str
     sample_range: tuple[int, int]
     sample_rate: int
-    channels: int
+    channels: int | None
     source_chunks: tuple[str, ...]
     takes: tuple[int, ...]
     gaps: tuple[GapResult, ...]

@@ -8,7 +8,7 @@ from jackcapture.control.excerpts import check_range, extent
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.artifacts import save
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slicing import SliceRequest, cut, default_output_format, mime_type
 from jackcapture.errors import ConflictError, InvalidValueError
 from jackcapture.model.places import duration_frames, parse_duration, parse_place, resolve_place
 from jackcapture.model.results import SliceResult
@@ -21,22 +21,25 @@ async def stream_slice(
     uri: str,
     from_place: str,
     to_place: str,
-    output_format: str = "wav",
+    output_format: str | None = None,
     out: str | None = None,
 ) -> SliceResult:
     """Cut the range from one place to another out of a stream, recorded or live, into an artifact.
 
-    Places: start, head, -30s (before the head), sample:N. `output_format` is wav or raw. With `out`, an absolute
-    path, the result is also written to that new file.
+    Places: start, head, -30s (before the head), sample:N. `output_format` is wav (audio, unless given)
+    or raw (audio without a header; MIDI as records). With `out`, an absolute path, the result is also written to that
+    new file.
     """
     services = context.services
     first, last = parse_place(from_place), parse_place(to_place)
     stream = services.streams.get(uri)
+    output_format = output_format or default_output_format(stream.definition)
+    mime_type(stream.definition, output_format)
     if out is not None:
         check_new_file(out)
     state = (await services.streams.drained([stream.uri])).get(stream.uri)
     existing = await asyncio.to_thread(extent, services.catalog, stream, state)
-    rate = stream.definition.audio.sample_rate
+    rate = stream.definition.sample_rate
     from_sample, to_sample = (
         resolve_place(place, first_sample=existing.first_sample, head_sample=existing.head_sample, sample_rate=rate)
         for place in (first, last)
@@ -92,7 +95,7 @@ def _common_range(
     pairs: list[tuple[ManagedStream, StreamState]], length_ns: int, asked: str
 ) -> tuple[list[SliceRequest], bool]:
     """Give one range of JACK frames for all streams: up to the newest frame that each of them has."""
-    rate = pairs[0][0].definition.audio.sample_rate
+    rate = pairs[0][0].definition.sample_rate
     starts = [state.start_frame for _, state in pairs]
     heads = [state.start_frame + state.head_sample - state.first_sample for _, state in pairs]
     to_frame = min(heads)
@@ -103,10 +106,11 @@ def _common_range(
     requests = []
     for stream, state in pairs:
         offset = state.first_sample - state.start_frame
-        requests.append(SliceRequest(stream, state, from_frame + offset, to_frame + offset, "wav", asked))
+        output_format = default_output_format(stream.definition)
+        requests.append(SliceRequest(stream, state, from_frame + offset, to_frame + offset, output_format, asked))
     return requests, from_frame > wanted
 
 
 def _file_name(request: SliceRequest) -> str:
     device, _, name = request.stream.uri.removeprefix("stream://").partition("/")
-    return f"{device}-{name}_{request.from_sample}-{request.to_sample}.wav"
+    return f"{device}-{name}_{request.from_sample}-{request.to_sample}.{request.output_format}"
