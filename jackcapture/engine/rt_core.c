@@ -149,6 +149,13 @@ static void capture(jc_core *core, jc_stream *stream, uint64_t frame, uint32_t n
     STORE(ring->cycles, ring->cycles + 1);
 }
 
+/* An asynchronous server calls us twice in one cycle when a client before us makes up for one in which it was late:
+ * at the end of both of its own calls. These frames we have. */
+static int is_called_again(const jc_core *core, uint32_t frame32, uint32_t nframes)
+{
+    return core->cycles != 0 && nframes == core->clock.nframes && frame32 == core->next_frame32 - nframes;
+}
+
 int jc_process(uint32_t nframes, void *argument)
 {
     jc_core *core = argument;
@@ -156,12 +163,14 @@ int jc_process(uint32_t nframes, void *argument)
     uint64_t usecs, next_usecs;
     float period;
 
-    frame32 = core->last_frame_time(core->client);
+    frame32 = core->last_frame_time(core->client) + core->frame_offset;
+    if (is_called_again(core, frame32, nframes))
+        return 0;
     if (core->get_cycle_times(core->client, &cycle_frame, &usecs, &next_usecs, &period) != 0)
         usecs = 0;
     if (usecs == 0 || LOAD(core->is_freewheeling))   /* JACK's filtered time does not follow a freewheel */
         usecs = core->get_time();
-    uint64_t frame = extended_frame(core, frame32 + core->frame_offset, usecs);
+    uint64_t frame = extended_frame(core, frame32, usecs);
     publish_clock(core, frame, usecs, nframes);
 
     uint64_t deadline = 0;
