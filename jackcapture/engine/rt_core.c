@@ -124,6 +124,13 @@ static void capture(jc_core *core, jc_stream *stream, const jc_clock *clock, uin
     STORE(ring->cycles, ring->cycles + 1);
 }
 
+/* An asynchronous server calls us twice in one cycle when a client before us makes up for one in which it was late:
+ * at the end of both of its own calls. These frames we have. */
+static int is_called_again(const jc_core *core, uint32_t frame32, uint32_t nframes)
+{
+    return core->cycles != 0 && nframes == core->last_mark.clock.nframes && frame32 == core->next_frame32 - nframes;
+}
+
 int jc_process(uint32_t nframes, void *argument)
 {
     jc_core *core = argument;
@@ -131,13 +138,15 @@ int jc_process(uint32_t nframes, void *argument)
     uint64_t next_usecs;
     float period;
 
+    frame32 = core->last_frame_time(core->client) + core->frame_offset;
+    if (is_called_again(core, frame32, nframes))
+        return 0;
     jc_clock clock = { .nframes = nframes, .is_freewheeling = LOAD(core->is_freewheeling) };
-    frame32 = core->last_frame_time(core->client);
     if (core->get_cycle_times(core->client, &cycle_frame, &clock.usecs, &next_usecs, &period) != 0)
         clock.usecs = 0;
     if (clock.usecs == 0 || clock.is_freewheeling)   /* JACK's filtered time does not follow a freewheel */
         clock.usecs = core->get_time();
-    clock.frame = extended_frame(core, frame32 + core->frame_offset, clock.usecs);
+    clock.frame = extended_frame(core, frame32, clock.usecs);
     observe_cycle(core, &clock, core->cycles == 0 ? 0 : clock.frame - core->next_frame);
     send_midi(core, clock.frame, nframes);
 

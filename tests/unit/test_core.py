@@ -197,6 +197,22 @@ def test_a_counter_that_goes_back_records_no_frame_twice(harness: CoreHarness) -
     assert ring.next_frame == 1261
 
 
+def test_a_second_call_in_a_cycle_changes_nothing(harness: CoreHarness) -> None:
+    """As an asynchronous server makes them when a client before us was late: positions stay JACK's frames."""
+    ring = harness.attach().ring
+    harness.cycle(64)
+    harness.cycle(64, skipped=128)
+    harness.frame -= 64
+    for _ in range(2):
+        assert lib.jc_process(64, harness.core) == 0
+    harness.frame += 64
+    assert (ring.delivered, ring.next_frame, ring.cycles) == (128, 1256, 2)
+    harness.cycle(64)
+    assert taken(ring) == [(64, 128, GapCause.XRUN)]
+    assert (ring.delivered, ring.next_frame, harness.core.backward_jumps) == (192, 1320, 0)
+    np.testing.assert_array_equal(read_samples(ring, 64, 128), samples_at(1192, 128, 1))
+
+
 # --- one client after another ---
 
 
