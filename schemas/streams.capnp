@@ -80,6 +80,7 @@ struct MidiOutputState {
   late @5 :List(LateEvent);
   isDone @6 :Bool;
   error @7 :Text;           # why not all were sent
+  lateCount @8 :UInt32;     # of which `late` lists the first 1,000
 }
 
 enum StreamStatus {

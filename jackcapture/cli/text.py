@@ -135,3 +135,26 @@ def status(result: dict[str, Any]) -> None:
     streams(result["streams"])
     for warning in result["warnings"]:
         print(f"warning: {warning}")
+
+
+def midi_output(result: dict[str, Any]) -> None:
+    """Print a MIDI output."""
+    port = result["port"]
+    print(f"{port['port'] or result['output']} -> {', '.join(port['connections']) or 'not connected'}")
+    if result["events"]:
+        state = "done" if result["done"] else "sending"
+        print(f"  {result['sent']} of {result['events']} events from frame {result['start_frame']} on: {state}")
+    for late in result["late"]:
+        print(f"  event {late['index']} was {late['frames']} frames late")
+    if result["late_count"] > len(result["late"]):
+        print(f"  {result['late_count']} events were late in all")
+    if result["error"]:
+        print(f"  error: {result['error']}")
+
+
+def midi_outputs(results: list[dict[str, Any]]) -> None:
+    """Print several MIDI outputs."""
+    if not results:
+        print("no MIDI outputs; 'jackcapture midi send' makes one")
+    for result in results:
+        midi_output(result)

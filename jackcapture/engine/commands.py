@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from jackcapture.engine.chunks import check_chunk_path
 from jackcapture.engine.jack_client import JackClient
+from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
@@ -25,6 +26,7 @@ class Engine(Protocol):
 
     writer: Writer
     streams: EngineStreams
+    outputs: MidiOutputs
     staging_directory: str
 
     def jack(self) -> JackClient:
@@ -78,6 +80,10 @@ class Commands:
                 self._state(payload, reply)
             case messages.PortsRequest():
                 reply(messages.PortList(tuple(self.engine.jack().ports(payload.pattern))))
+            case messages.MidiSend():
+                reply(self.engine.outputs.send(payload, self.engine.jack()))
+            case messages.MidiCancel():
+                reply(self.engine.outputs.cancel(payload.output))
             case messages.Shutdown():
                 self._shut_down(reply)
             case _:

@@ -17,6 +17,7 @@ from jackcapture._version import VERSION
 from jackcapture.engine.commands import Commands
 from jackcapture.engine.hooks import NO_HOOKS, Hooks
 from jackcapture.engine.jack_client import Anchor, JackClient
+from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
@@ -79,6 +80,7 @@ class EngineDaemon:
         self._ending = False
         self._last_reason = ""
         self.writer = Writer(_recorder_failed)
+        self.outputs = MidiOutputs(self._announce)
         self.streams = EngineStreams(self.writer, settings.ring_directory, settings.ring_seconds, self._publish_later)
 
     # --- what the commands use ---
@@ -113,6 +115,7 @@ class EngineDaemon:
             wall_clock_ns=0 if observation is None else observation.wall_clock_of(frame),
             streams=tuple(state for state in states if not uris or state.uri in uris),
             warnings=tuple(self.streams.warnings),
+            midi_outputs=self.outputs.states(),
         )
 
     def on_main(self, action: Callable[[], None]) -> None:
@@ -142,7 +145,8 @@ class EngineDaemon:
         poller.register(self._wake, zmq.POLLIN)
         try:
             while not self._ending:
-                interval = CYCLE_WAIT if self.streams.awaits_cycle() else HEAD_INTERVAL
+                is_waiting = self.streams.awaits_cycle() or self.outputs.awaits_cycle()
+                interval = CYCLE_WAIT if is_waiting else HEAD_INTERVAL
                 ready = dict(poller.poll(int(1000 * interval)))
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
@@ -193,6 +197,7 @@ class EngineDaemon:
         now = time.monotonic()
         self._keep_jack(now)
         self.streams.tick()
+        self.outputs.tick()
         if now >= self._next_head:
             self._next_head = now + HEAD_INTERVAL
             self._publish_heads()
@@ -224,6 +229,7 @@ class EngineDaemon:
             self._hooks = replace(self._hooks, fail_at_cycle=0)
             self._client = client
             self.streams.connect(client)
+            self.outputs.connect(client)
             log.info("client %s on JACK server %s, %d Hz", client.name, client.server, client.sample_rate)
             self._announce(messages.JackState(self._settings.server, connected=True, reason=""))
 
@@ -234,6 +240,7 @@ class EngineDaemon:
             if anchor is not None:
                 self._anchors[self._client.sample_rate] = anchor
             self.streams.disconnect(reason)
+            self.outputs.disconnect(reason)
         self._client = None
 
     def _publish_heads(self) -> None:
@@ -269,6 +276,7 @@ class EngineDaemon:
 
     def _finish(self) -> None:
         """End all takes with what they have; the chunks are control's to seal."""
+        self.outputs.close()
         self._leave_jack("the engine was ended")  # control stops all takes before it ends an engine
         self.streams.close("the engine was ended")
         self._run_inbox()

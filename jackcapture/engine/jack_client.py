@@ -232,6 +232,17 @@ class JackClient:
                 break  # a server without metadata records as well as any other
         return port
 
+    def register_output(self, name: str) -> Any:
+        """Register one MIDI output port."""
+        try:
+            return self._client.midi_outports.register(name, is_terminal=True)
+        except jack.JackError as error:
+            raise ConflictError(
+                f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, "
+                "or the server has no more ports (jackd --port-max)",
+                port=f"{self.name}:{name}",
+            ) from error
+
     def pointer_of(self, port: Any) -> Any:
         """Give a port's address as the core takes it."""
         return ffi.cast("void *", _address(jack._ffi, port._ptr))
@@ -254,6 +265,18 @@ class JackClient:
         except jack.JackErrorCode as error:
             if error.code != errno.EEXIST:
                 raise ConflictError(f"JACK does not connect {source} to {port.name}: {error}") from error
+
+    def connect_output(self, port: Any, destination: str) -> None:
+        """Connect a port of ours to a destination, if it is not so already."""
+        try:
+            self._client.connect(port, destination)
+        except jack.JackErrorCode as error:
+            if error.code != errno.EEXIST:
+                raise ConflictError(f"JACK does not connect {port.name} to {destination}: {error}") from error
+
+    def midi_inputs(self) -> list[str]:
+        """Name all MIDI input ports of the graph, in JACK's order."""
+        return self._port_names(_TYPES[False], jack._lib.JackPortIsInput)
 
     def outputs(self, is_audio: bool) -> list[str]:
         """Name all output ports of the graph for audio, or for MIDI, in JACK's order."""

@@ -208,6 +208,7 @@ uint32_t jc_take_marks(jc_core *core, jc_mark *out, uint32_t most);
 void jc_set_output(jc_core *core, uint32_t slot, jc_midi_output *output);
 void jc_set_schedule(jc_midi_output *output, jc_midi_schedule *schedule);
 uint32_t jc_events_done(const jc_midi_schedule *schedule);
+uint32_t jc_next_inexact(const jc_midi_schedule *schedule, uint32_t from);
 
 /* For the writer thread. */
 void jc_ring_init(jc_ring *ring, uint32_t kind, uint32_t channels, uint32_t capacity, uint32_t sample_rate);

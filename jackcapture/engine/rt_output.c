@@ -57,3 +57,12 @@ uint32_t jc_events_done(const jc_midi_schedule *schedule)
 {
     return LOAD(schedule->next);
 }
+
+/* Find the next done event, from an index on, that was not sent at its frame; `count` if there is none. */
+uint32_t jc_next_inexact(const jc_midi_schedule *schedule, uint32_t from)
+{
+    uint32_t done = jc_events_done(schedule);
+    while (from < done && schedule->events[from].sent_frame == schedule->events[from].frame)
+        from++;
+    return from < done ? from : schedule->count;
+}

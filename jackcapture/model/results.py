@@ -116,6 +116,33 @@ class StreamResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LateEventResult:
+    """An event that was sent `frames` frames after its own."""
+
+    index: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class MidiOutputResult:
+    """A MIDI output of ours, and what it was given last: the first `sent` of `events` are sent.
+
+    `start_frame` is the 64-bit JACK frame of the first; `late` lists at most 1,000 of `late_count`. `error` tells why
+    not all were sent.
+    """
+
+    output: str
+    port: ConnectionResult
+    start_frame: int
+    events: int
+    sent: int
+    late: tuple[LateEventResult, ...]
+    late_count: int
+    done: bool
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessResult:
     """One of our processes."""
 

@@ -239,6 +239,7 @@ class MidiOutputState:
     events: int = 0
     sent: int = 0
     late: tuple[LateEvent, ...] = ()
+    late_count: int = 0
     is_done: bool = True
     error: str = ""
 

@@ -75,7 +75,7 @@ _STATE = messages.StreamState(
 
 _OUTPUT = messages.MidiOutputState(
     "out", messages.PortConnections("jackcapture:out", ("synth:midi",)), 1 << 33, 3, 2, (messages.LateEvent(1, 64),),
-    False, "the synth has gone",
+    1, False, "the synth has gone",
 )  # fmt: skip
 
 _PAYLOADS: tuple[Payload, ...] = (
