@@ -102,6 +102,7 @@ class MidiOutputs:
     def send(self, command: MidiSend, client: JackClient) -> MidiOutputState:
         """Begin to send; raises `InvalidValueError`, `NotFoundError` or `ConflictError`, and sends nothing then."""
         _check(command)
+        self.tick()  # what is sent by now does not stand in the way
         output = self._outputs.get(command.output)
         if output is not None and output.sending is not None:
             left = int(output.sending.schedule.count) - output.sending.count_done()
