@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 
 from jackcapture.engine.chunks import ChunkFile
 from jackcapture.engine.clock import EngineClock, Observation
+from jackcapture.engine.overview import OverviewWriter
 from jackcapture.engine.ring import START_MARGIN_FRAMES, Ring, RingGap
 from jackcapture.engine.timeline import Timeline
 from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
+from jackcapture.model.overviews import overview_room
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, StreamStatus
 from jackcapture.protocol.messages import (
@@ -65,6 +67,7 @@ class _Input:
 @dataclass(slots=True)
 class _OpenChunk:
     file: ChunkFile
+    overview: OverviewWriter
     first_sample: int
     gaps: list[Gap] = field(default_factory=list)
     clocks: list[ClockSnapshot] = field(default_factory=list)
@@ -291,9 +294,11 @@ class Recorder:
         frames = min(frames, self._definition.chunk_frames - written)
         if take.silence_left:
             take.silence_left -= frames
+            self._chunk.overview.add_silence(frames)
         else:
             address = self._chunk.file.address + written * audio.frame_bytes
             source.ring.read(take.consumed, frames, audio.sample_format, address)
+            self._chunk.overview.add(source.ring, take.consumed, frames)
             take.consumed += frames
             source.ring.consume(take.consumed)
         take.position += frames
@@ -304,12 +309,14 @@ class Recorder:
         known = [spare.path for spare in self._spares] + [done.path for done in self._done]
         if path in known or (self._chunk is not None and path == self._chunk.file.path):
             raise ConflictError(f"chunk {path} is in use by {self._definition.uri} already", path=path)
-        self._spares.append(ChunkFile(path, self._definition.chunk_size_bytes))
+        self._spares.append(ChunkFile(path, self._definition.chunk_size_bytes, overview_room(self._definition)))
 
     def _open_chunk(self, take: _Take) -> bool:
         if not self._spares:
             return False
-        self._chunk = _OpenChunk(self._spares.popleft(), take.position)
+        file = self._spares.popleft()
+        overview = OverviewWriter(file.overview_address, self._definition.audio.channels)
+        self._chunk = _OpenChunk(file, overview, take.position)
         return True
 
     def _finish_chunk(self, take: _Take) -> None:
