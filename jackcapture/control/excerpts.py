@@ -26,13 +26,19 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Consecutive bytes of one chunk: `length` bytes from `offset`."""
+    """Consecutive bytes of one chunk: `length` bytes from `offset`.
+
+    The chunk has the sample positions `[first_sample, end_sample)` so far, and `overview` if that is sealed.
+    """
 
     take_number: int
     chunk_index: int
     address: Content | Staging
     offset: int
     length: int
+    first_sample: int
+    end_sample: int
+    overview: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,7 @@ class _Span:
     first_sample: int
     end_sample: int
     address: Content | Staging
+    overview: Content | None = None
 
 
 def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Extent:
@@ -136,7 +143,7 @@ def collect(
     for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
         at = sealed.chunk
         spans[sealed.take_number, at.index] = _Span(
-            sealed.take_number, at.index, at.first_sample, at.end_sample, sealed.content
+            sealed.take_number, at.index, at.first_sample, at.end_sample, sealed.content, sealed.overview
         )
     gaps |= {gap.position: gap for gap in catalog.gaps(stream.uri, from_sample, to_sample)}
     overlapping = (gap for gap in gaps.values() if gap.position < to_sample and gap.position + gap.frames > from_sample)
@@ -182,6 +189,9 @@ def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: i
             span.address,
             (position - span.first_sample) * frame_bytes,
             (end - position) * frame_bytes,
+            span.first_sample,
+            span.end_sample,
+            span.overview,
         )
         position = end
     if position < to_sample:
