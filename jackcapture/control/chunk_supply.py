@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.errors import JackCaptureError, NotFoundError, StorageFullError
-from jackcapture.model.addresses import Content, StagingOverview, staging_of
+from jackcapture.model.addresses import StagingOverview, staging_of
 from jackcapture.model.overviews import overview_bytes, overview_room
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk
 from jackcapture.model.uris import StreamUri, parse_stream_uri
 from jackcapture.protocol.messages import StreamChunkFull
 from jackcapture.settings import Settings
-from jackcapture.store import Store
+from jackcapture.store import Sealed, Store
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +98,13 @@ class ChunkSupply:
                     clocks=full.clocks,
                 ),
                 sealed.content,
-                overview,
+                None if overview is None else overview.content,
             )
-            self._catalog.add_chunk(uri, known)
+            self._catalog.add_chunk(uri, known, overview_bytes=0 if overview is None else overview.bytes)
         self._store.discard(staging)
         return known
 
-    def _put_overview(self, uri: StreamUri, full: StreamChunkFull) -> Content | None:
+    def _put_overview(self, uri: StreamUri, full: StreamChunkFull) -> Sealed | None:
         """Make what is valid of the chunk's overview content, if there is one; nothing about it stops a chunk."""
         definition = self._catalog.stream(uri).definition
         if not definition.is_audio:
@@ -112,7 +112,7 @@ class ChunkSupply:
         address = StagingOverview(staging_of(full.path).id)
         size = overview_bytes(full.samples_written, definition.audio.channels)
         try:
-            return self._store.put(self._store.read(address, 0, size)).content
+            return self._store.put(self._store.read(address, 0, size))
         except JackCaptureError as error:
             log.warning(
                 "%s: chunk %d of take %d is sealed without an overview: %s",
