@@ -123,6 +123,13 @@ class Client:
         """Cut a range out of a stream, recorded or live."""
         return Slice(self, self.call("stream_slice", uri=uri, from_place=from_place, to_place=to_place))
 
+    def overview(self, uri: str, from_place: str, to_place: str, *, points: int = 1000) -> dict[str, Any]:
+        """Give what a range looks like, recorded or live: min, max and RMS per channel at most `points` times."""
+        found: dict[str, Any] = self.call(
+            "stream_overview", uri=uri, from_place=from_place, to_place=to_place, points=points
+        )
+        return found
+
     def grab(self, seconds: float, *uris: str) -> list[Slice]:
         """Cut the last seconds out of the named streams (none named: all that record), one common range."""
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)

@@ -108,8 +108,11 @@ class Catalog:
                 (take_id,),
             )
 
-    def add_chunk(self, uri: StreamUri, sealed: SealedChunk) -> bool:
-        """Enter a sealed chunk with its gaps and clocks; False if it is known already."""
+    def add_chunk(self, uri: StreamUri, sealed: SealedChunk, *, overview_bytes: int = 0) -> bool:
+        """Enter a sealed chunk with its gaps and clocks; False if it is known already.
+
+        `overview_bytes` is the length of its overview.
+        """
         chunk = sealed.chunk
         with self._connections.write() as db:
             take_id = _take_id(db, uri, sealed.take_number)
@@ -133,13 +136,14 @@ class Catalog:
             db.execute(
                 "UPDATE takes SET sealed_chunks = sealed_chunks + 1, sealed_samples = sealed_samples + ?,"
                 " sealed_bytes = sealed_bytes + ?, gap_count = gap_count + ?, lost_frames = lost_frames + ?,"
-                " clipped_samples = clipped_samples + ? WHERE id = ?",
+                " clipped_samples = clipped_samples + ?, overview_bytes = overview_bytes + ? WHERE id = ?",
                 (
                     chunk.samples,
                     chunk.bytes,
                     len(chunk.gaps),
                     sum(gap.frames for gap in chunk.gaps),
                     chunk.clipped_samples,
+                    overview_bytes,
                     take_id,
                 ),
             )
@@ -284,10 +288,10 @@ class Catalog:
             return [rows.artifact(db, row) for row in found]
 
     def stored_bytes(self) -> int:
-        """Give the bytes of all sealed chunks and artifacts; content that several share counts for each."""
+        """Give the bytes of all sealed chunks, overviews and artifacts; content that several share counts for each."""
         with self._connections.read() as db:
             row = db.execute(
-                "SELECT (SELECT ifnull(sum(sealed_bytes), 0) FROM takes)"
+                "SELECT (SELECT ifnull(sum(sealed_bytes + overview_bytes), 0) FROM takes)"
                 " + (SELECT ifnull(sum(bytes), 0) FROM artifacts)"
             ).fetchone()
         return int(row[0])

@@ -33,6 +33,7 @@ CREATE TABLE takes (
     lost_frames INTEGER NOT NULL DEFAULT 0,
     clipped_samples INTEGER NOT NULL DEFAULT 0,
     latencies TEXT NOT NULL DEFAULT '[]',   -- JSON: [least, most] frames of capture latency, per port
+    overview_bytes INTEGER NOT NULL DEFAULT 0, -- total of its chunks' overviews
     UNIQUE (stream_id, number)
 ) STRICT;
 

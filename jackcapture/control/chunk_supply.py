@@ -7,14 +7,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog, SealedChunk
-from jackcapture.errors import NotFoundError, StorageFullError
-from jackcapture.model.addresses import staging_of
+from jackcapture.errors import JackCaptureError, NotFoundError, StorageFullError
+from jackcapture.model.addresses import StagingOverview, staging_of
+from jackcapture.model.overviews import overview_bytes, overview_room
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk
-from jackcapture.model.uris import parse_stream_uri
+from jackcapture.model.uris import StreamUri, parse_stream_uri
 from jackcapture.protocol.messages import StreamChunkFull
 from jackcapture.settings import Settings
-from jackcapture.store import Store
+from jackcapture.store import Sealed, Store
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +41,20 @@ class ChunkSupply:
         return min(MAX_SPARES, max(MIN_SPARES, math.ceil(self._settings.spare_seconds / seconds_per_chunk)))
 
     async def make(self, definition: StreamDefinition) -> str:
-        """Make a preallocated chunk and give its path; raises `StorageFullError` with the bytes needed."""
+        """Make a preallocated chunk with its overview, and give its path.
+
+        Raises `StorageFullError` with the bytes needed.
+        """
         return await asyncio.get_running_loop().run_in_executor(
-            self._making, self._make, definition.uri, definition.chunk_size_bytes
+            self._making, self._make, definition.uri, definition.chunk_size_bytes, overview_room(definition)
         )
 
     async def discard(self, path: str) -> None:
-        """Remove a chunk that holds nothing."""
+        """Remove a chunk that holds nothing, and its overview."""
         await asyncio.get_running_loop().run_in_executor(self._making, self._store.discard, staging_of(path))
 
     async def seal(self, full: StreamChunkFull) -> SealedChunk:
-        """Seal a full chunk and enter it in the catalog. May be repeated after any failure."""
+        """Seal a full chunk and its overview, and enter them in the catalog. May be repeated after any failure."""
         return await asyncio.get_running_loop().run_in_executor(self._sealing, self._seal, full)
 
     def close(self) -> None:
@@ -58,7 +62,8 @@ class ChunkSupply:
         self._making.shutdown()
         self._sealing.shutdown()
 
-    def _make(self, uri: str, size: int) -> str:
+    def _make(self, uri: str, chunk_size: int, overview_size: int) -> str:
+        size = chunk_size + overview_size
         space = os.statvfs(self._store.staging_directory)
         free = space.f_bavail * space.f_frsize
         reserve = min(self._settings.disk_reserve_bytes, space.f_blocks * space.f_frsize // _RESERVE_PART)
@@ -70,13 +75,15 @@ class ChunkSupply:
                 bytes_needed=size,
                 bytes_free=free,
             )
-        return self._store.path(self._store.create_staging(size))
+        return self._store.path(self._store.create_staging(chunk_size, overview_size))
 
     def _seal(self, full: StreamChunkFull) -> SealedChunk:
         uri = parse_stream_uri(full.stream_uri)
         staging = staging_of(full.path)
         known = self._known(uri, full)
         if known is None:
+            # First, while the chunk can be sealed again if this ends in the middle.
+            overview = self._put_overview(uri, full)
             # The name stays until the row is there: whoever dies in between finds the chunk and seals it again.
             sealed = self._store.seal(staging, full.bytes_written, keep_name=True)
             known = SealedChunk(
@@ -91,10 +98,30 @@ class ChunkSupply:
                     clocks=full.clocks,
                 ),
                 sealed.content,
+                None if overview is None else overview.content,
             )
-            self._catalog.add_chunk(uri, known)
+            self._catalog.add_chunk(uri, known, overview_bytes=0 if overview is None else overview.bytes)
         self._store.discard(staging)
         return known
+
+    def _put_overview(self, uri: StreamUri, full: StreamChunkFull) -> Sealed | None:
+        """Make what is valid of the chunk's overview content, if there is one; nothing about it stops a chunk."""
+        definition = self._catalog.stream(uri).definition
+        if not definition.is_audio:
+            return None
+        address = StagingOverview(staging_of(full.path).id)
+        size = overview_bytes(full.samples_written, definition.audio.channels)
+        try:
+            return self._store.put(self._store.read(address, 0, size))
+        except JackCaptureError as error:
+            log.warning(
+                "%s: chunk %d of take %d is sealed without an overview: %s",
+                uri,
+                full.chunk_index,
+                full.take_number,
+                error,
+            )
+            return None
 
     def _known(self, uri: str, full: StreamChunkFull) -> SealedChunk | None:
         """Give the chunk if an earlier try came as far as the catalog."""

@@ -59,6 +59,7 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
                         "samples": sealed.chunk.samples,
                         "bytes": sealed.chunk.bytes,
                         "content_hash": sealed.content.hash,
+                        "overview_hash": None if sealed.overview is None else sealed.overview.hash,
                         "wall_clock_ns": sealed.chunk.wall_clock_ns,
                     }
                     for sealed in chunks

@@ -28,7 +28,10 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Consecutive bytes of one chunk: `length` bytes from `offset`, the sample positions `[from_sample, to_sample)`."""
+    """Consecutive bytes of one chunk: `length` bytes from `offset`, the sample positions `[from_sample, to_sample)`.
+
+    The chunk has the sample positions `[first_sample, end_sample)` so far, and `overview` if that is sealed.
+    """
 
     take_number: int
     chunk_index: int
@@ -37,6 +40,9 @@ class Piece:
     length: int
     from_sample: int
     to_sample: int
+    first_sample: int
+    end_sample: int
+    overview: Content | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class _Span:
     end_sample: int
     bytes: int
     address: Content | Staging
+    overview: Content | None = None
 
 
 def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Extent:
@@ -142,7 +149,7 @@ def collect(
     for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
         at = sealed.chunk
         spans[sealed.take_number, at.index] = _Span(
-            sealed.take_number, at.index, at.first_sample, at.end_sample, at.bytes, sealed.content
+            sealed.take_number, at.index, at.first_sample, at.end_sample, at.bytes, sealed.content, sealed.overview
         )
     gaps |= {gap.position: gap for gap in catalog.gaps(stream.uri, from_sample, to_sample)}
     overlapping = (gap for gap in gaps.values() if gap.position < to_sample and gap.position + gap.frames > from_sample)
@@ -200,7 +207,18 @@ def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: i
         if isinstance(definition.format, AudioFormat):
             offset = (position - span.first_sample) * definition.format.frame_bytes
             length = (end - position) * definition.format.frame_bytes
-        yield Piece(span.take_number, span.chunk_index, span.address, offset, length, position, end)
+        yield Piece(
+            span.take_number,
+            span.chunk_index,
+            span.address,
+            offset,
+            length,
+            position,
+            end,
+            span.first_sample,
+            span.end_sample,
+            span.overview,
+        )
         position = end
     if position < to_sample:
         raise StorageDamagedError(

@@ -1,45 +1,80 @@
 """Staging chunks, mapped for writing. The engine opens nothing outside the staging directory it was started with."""
 
+import logging
 import mmap
 import os
 import stat
 
 from jackcapture.engine._rt import ffi
-from jackcapture.errors import InvalidValueError, NotFoundError, StorageError
+from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError, StorageError
+from jackcapture.model.overviews import overview_path
+
+log = logging.getLogger(__name__)
 
 
 class ChunkFile:
-    """A preallocated staging file of `size` bytes, mapped at `address`. Writer thread only."""
+    """A preallocated staging file of `size` bytes, mapped at `address`, and its overview, if there is one.
 
-    def __init__(self, path: str, size: int) -> None:
+    `overview_address` is None where the overview of `overview_size` bytes was not asked for (0), is not there, as
+    beside the chunks of an older control, or is too short: a chunk is recorded all the same. Writer thread only.
+    """
+
+    def __init__(self, path: str, size: int, overview_size: int = 0) -> None:
         self.path = path
         self.size = size
+        self._chunk = _MappedFile("chunk", path, size)
+        self.address = self._chunk.address
+        self._overview = _map_overview(path, overview_size) if overview_size else None
+        self.overview_address = None if self._overview is None else self._overview.address
+
+    def close(self) -> None:
+        """Unmap; nothing can be written after this."""
+        self._chunk.close()
+        if self._overview is not None:
+            self._overview.close()
+            self.overview_address = None
+
+
+class _MappedFile:
+    """The first `size` bytes of a regular file, mapped for writing."""
+
+    def __init__(self, kind: str, path: str, size: int) -> None:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            raise NotFoundError(f"chunk {path} does not exist", path=path) from None
+            raise NotFoundError(f"{kind} {path} does not exist", path=path) from None
         except OSError as error:
-            raise StorageError(f"chunk {path} cannot be opened: {error.strerror}", path=path) from error
+            raise StorageError(f"{kind} {path} cannot be opened: {error.strerror}", path=path) from error
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode):
-                raise InvalidValueError(f"chunk {path} is not a regular file", path=path)
+                raise InvalidValueError(f"{kind} {path} is not a regular file", path=path)
             if found.st_size < size:
                 raise InvalidValueError(
-                    f"chunk {path} has {found.st_size} bytes: it must be preallocated to {size}", path=path
+                    f"{kind} {path} has {found.st_size} bytes: it must be preallocated to {size}", path=path
                 )
             self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED)
         except OSError as error:
-            raise StorageError(f"chunk {path} cannot be mapped: {error.strerror}", path=path) from error
+            raise StorageError(f"{kind} {path} cannot be mapped: {error.strerror}", path=path) from error
         finally:
             os.close(descriptor)
         self._buffer = ffi.from_buffer(self._map, require_writable=True)
         self.address = int(ffi.cast("uintptr_t", self._buffer))
 
     def close(self) -> None:
-        """Unmap; nothing can be written after this."""
         ffi.release(self._buffer)
         self._map.close()
+
+
+def _map_overview(chunk_path: str, size: int) -> _MappedFile | None:
+    path = overview_path(chunk_path)
+    try:
+        return _MappedFile("overview", path, size)
+    except NotFoundError:
+        return None
+    except JackCaptureError as error:
+        log.warning("%s; the chunk gets no overview", error)
+        return None
 
 
 def check_chunk_path(path: str, staging_directory: str) -> str:

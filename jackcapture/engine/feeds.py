@@ -5,6 +5,7 @@ from typing import Protocol
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.chunks import ChunkFile
+from jackcapture.engine.overview import OverviewWriter
 from jackcapture.engine.ring import START_MARGIN_FRAMES, Ring, RingGap
 from jackcapture.engine.timeline import Timeline
 from jackcapture.model.streams import AudioFormat, StreamDefinition
@@ -84,6 +85,7 @@ class AudioFeed(_Gaps):
     def __init__(self, ring: Ring, audio: AudioFormat) -> None:
         super().__init__(ring)
         self._audio = audio
+        self._overview = OverviewWriter(None, audio.channels)
 
     def refresh(self) -> int:
         """Look at what has come; give the frame before which all is known."""
@@ -119,9 +121,14 @@ class AudioFeed(_Gaps):
         frames = min(frames, (chunk.size - at_byte) // frame_bytes)
         written = at_byte + frames * frame_bytes
         clipped = 0
-        if not lost:
+        if at_byte == 0:
+            self._overview = OverviewWriter(chunk.overview_address, self._audio.channels)
+        if lost:
+            self._overview.add_silence(frames)
+        else:
             start = self._timeline.delivered_before(frame)
             clipped = self.ring.read(start, frames, self._audio.sample_format, chunk.address + at_byte)
+            self._overview.add(self.ring, start, frames)
             self.ring.consume(start + frames)
         return Moved(frames, frames * frame_bytes, clipped, is_full=written + frame_bytes > chunk.size)
 

@@ -15,6 +15,7 @@ from jackcapture.engine.clock import EngineClock, Observation
 from jackcapture.engine.feeds import Feed
 from jackcapture.engine.ring import RingGap
 from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
+from jackcapture.model.overviews import overview_room
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockReason, ClockSnapshot, Gap, StreamStatus
 from jackcapture.protocol.messages import (
@@ -290,12 +291,13 @@ class Recorder:
         known = [spare.path for spare in self._spares] + [done.path for done in self._done]
         if path in known or (self._chunk is not None and path == self._chunk.file.path):
             raise ConflictError(f"chunk {path} is in use by {self._definition.uri} already", path=path)
-        self._spares.append(ChunkFile(path, self._definition.chunk_size_bytes))
+        self._spares.append(ChunkFile(path, self._definition.chunk_size_bytes, overview_room(self._definition)))
 
     def _open_chunk(self, take: _Take) -> bool:
         if not self._spares:
             return False
-        self._chunk = _OpenChunk(self._spares.popleft(), take.position)
+        file = self._spares.popleft()
+        self._chunk = _OpenChunk(file, take.position)
         return True
 
     def _finish_chunk(self, take: _Take) -> None:

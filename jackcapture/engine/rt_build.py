@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 FOLDER = Path("jackcapture/engine")  # setuptools builds from the project's root
-HEADERS = ("rt_core.h",)
+HEADERS = ("rt_core.h", "rt_overview.h")
 
 ffibuilder = FFI()
 ffibuilder.cdef("\n".join((FOLDER / header).read_text() for header in HEADERS))

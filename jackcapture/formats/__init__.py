@@ -5,5 +5,7 @@
 - RF64: a WAV file of more than 4 GiB: its 32-bit sizes say 0xFFFFFFFF, and the RIFF chunk `ds64` holds the
   real ones.
 - header: all bytes of a file before the first sample; what follows is the samples as they lie in the store.
+- block: 256 frames of a chunk, in its overview: min, max and RMS of each channel.
+- point: what some blocks are combined to, to be drawn.
 - padding: the byte after an odd number of sample bytes that keeps the next RIFF chunk on an even offset.
 """

@@ -33,7 +33,17 @@ class Staging:
         _check("staging id", self.id)
 
 
-CasAddress = Content | Staging
+@dataclass(frozen=True, slots=True, order=True)
+class StagingOverview:
+    """The overview of a staging chunk, beside it: it has the id of the chunk, and lives as long as that name."""
+
+    id: str
+
+    def __post_init__(self) -> None:
+        _check("staging id", self.id)
+
+
+CasAddress = Content | Staging | StagingOverview
 
 
 def staging_of(path: str) -> Staging:

@@ -48,6 +48,35 @@ class SliceResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Waveform:
+    """One channel at each point of an overview: the least and the greatest sample, and the RMS; full scale is 1."""
+
+    min: tuple[float, ...]
+    max: tuple[float, ...]
+    rms: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewResult:
+    """A range `[from, to)` of a stream, drawn with few points.
+
+    `sample_range` is what was asked for, each end moved outwards to the end of a block of 256 frames. Point n is of the
+    frames from `sample_range[0] + n * frames_per_point` on, a multiple of 256; a block counts where it begins.
+    `waveforms` are in the order of the channels.
+    """
+
+    stream_uri: str
+    sample_range: tuple[int, int]
+    sample_rate: int
+    frames_per_point: int
+    points: int
+    channels: int
+    waveforms: tuple[Waveform, ...]
+    takes: tuple[int, ...]
+    gaps: tuple[GapResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TakeResult:
     """One take of a stream; `samples` is None while it runs."""
 

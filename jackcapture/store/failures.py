@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jackcapture.errors import NotFoundError, StorageError, StorageFullError
-from jackcapture.model.addresses import CasAddress, Content
+from jackcapture.model.addresses import CasAddress, Content, Staging, StagingOverview
 from jackcapture.store.files import Files
 
 _FULL = {errno.ENOSPC: "the file system is full", errno.EDQUOT: "the disk quota is used up"}
@@ -18,7 +18,13 @@ _ADVICE = {
 
 def describe(address: CasAddress) -> str:
     """Name an address in a message."""
-    return f"content {address.hash}" if isinstance(address, Content) else f"staging file {address.id}"
+    match address:
+        case Content(name):
+            return f"content {name}"
+        case Staging(name):
+            return f"staging file {name}"
+        case StagingOverview(name):
+            return f"overview of staging file {name}"
 
 
 def _free_bytes(files: Files, path: str) -> int | None:

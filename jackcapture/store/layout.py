@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from jackcapture.model.overviews import OVERVIEW_SUFFIX
 from jackcapture.store.files import Files
 
 CONTENT = "content"
@@ -25,28 +26,33 @@ def place(base: str, name: str) -> str:
     return f"{base}/{name[:2]}/{name[2:4]}/{name}"
 
 
-def walk(files: Files, base: str) -> Iterator[tuple[str, str | None]]:
+def walk(files: Files, base: str, *, overviews: bool) -> Iterator[tuple[str, str | None]]:
     """Give each path below `base` with its name, sorted; the name is None for what is not the store's.
 
-    A foreign directory is given, but not what is in it. What goes away meanwhile is left out.
+    A foreign directory is given, but not what is in it. What goes away meanwhile is left out, and with `overviews` also
+    each overview that lies beside its own chunk; one without its chunk is foreign.
     """
-    yield from _walk(files, base, "")
+    yield from _walk(files, base, "", overviews)
 
 
-def _walk(files: Files, directory: str, prefix: str) -> Iterator[tuple[str, str | None]]:
+def _walk(files: Files, directory: str, prefix: str, overviews: bool) -> Iterator[tuple[str, str | None]]:
     try:
         entries = files.scandir(directory)
     except FileNotFoundError:
         if not prefix:
             raise
         return  # a shard that lost its last file since its parent was read
+    own = None  # the overview of the chunk before: it comes after that, and before the next
     for entry in entries:
         path = f"{directory}/{entry.name}"
         if len(prefix) < 4:
             if _SHARD.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
-                yield from _walk(files, path, prefix + entry.name)
+                yield from _walk(files, path, prefix + entry.name, overviews)
                 continue
         elif _NAME.fullmatch(entry.name) and entry.name.startswith(prefix) and entry.is_file(follow_symlinks=False):
+            own = entry.name + OVERVIEW_SUFFIX if overviews else None
             yield path, entry.name
+            continue
+        elif entry.name == own and entry.is_file(follow_symlinks=False):
             continue
         yield path, None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from jackcapture.errors import InvalidValueError, StorageError
-from jackcapture.model.addresses import CasAddress, Content, Staging
+from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError
+from jackcapture.model.addresses import CasAddress, Content, Staging, StagingOverview
+from jackcapture.model.overviews import overview_path
 from jackcapture.store import root as root_directory
 from jackcapture.store.failures import translated
 from jackcapture.store.files import Buffer, Files
@@ -84,31 +85,38 @@ class Store:
 
     # Staging
 
-    def create_staging(self, size: int) -> Staging:
+    def create_staging(self, size: int, overview_size: int = 0) -> Staging:
         """Make a staging file with room for `size` bytes, which read as zeros; with 0 it is empty.
 
-        Raises StorageFullError, and leaves no file, if there is no room.
+        With `overview_size` its overview is made as well, of so many bytes. Raises StorageFullError, and leaves no
+        file, if there is no room.
         """
         _check_size(size)
+        _check_size(overview_size)
         staging = Staging(blake3(os.urandom(32)).hexdigest())
         path = self.path(staging)
-        with translated(self._files, path, needed=size):
+        with translated(self._files, path, needed=size + overview_size):
             try:
-                fd = self._create(path, staging)
-                try:
-                    # Preallocation is what makes a full disk an error here and not a SIGBUS in the engine,
-                    # which writes to this file through a mapping.
-                    if size:
-                        self._files.fallocate(fd, size)
-                finally:
-                    self._files.close(fd)
+                self._create(path, staging, size)
+                if overview_size:  # after the file that it belongs to, so that it is never alone
+                    self._create(self.path(StagingOverview(staging.id)), staging, overview_size)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._remove(staging)
                 raise
         return staging
 
-    def _create(self, path: str, staging: Staging) -> int:
+    def _create(self, path: str, staging: Staging, size: int) -> None:
+        fd = self._open_new(path, staging)
+        try:
+            # Preallocation is what makes a full disk an error here and not a SIGBUS in the engine, which writes
+            # to this file through a mapping.
+            if size:
+                self._files.fallocate(fd, size)
+        finally:
+            self._files.close(fd)
+
+    def _open_new(self, path: str, staging: Staging) -> int:
         for _ in range(_TRIES):
             # ENOENT: another thread took the last file out of the shard and removed the directory before this
             # file was in it.
@@ -120,11 +128,13 @@ class Store:
         raise StorageError(f"{self._staging} is missing; it must be a directory", path=path)
 
     def discard(self, staging: Staging) -> None:
-        """Remove a staging file; one that is missing is fine."""
+        """Remove a staging file and its overview; what is missing is fine."""
         with translated(self._files, self.path(staging)):
             self._remove(staging)
 
     def _remove(self, staging: Staging) -> None:
+        # The overview first: a name that is left is found again, and an overview by itself belongs to nobody.
+        self._sealer.remove(self.path(StagingOverview(staging.id)))
         self._sealer.remove(self.path(staging))
         # Mere tidying, after the work is done: whatever stands against it, the caller has what it asked for.
         for directory in reversed(shards(self._staging, staging.id)):
@@ -138,6 +148,7 @@ class Store:
 
         With `keep_name` its name stays, as a second name of the content, until `discard`: whoever dies between
         `seal` and the catalog row then finds it there and seals again (without hard links it goes all the same).
+        Its overview goes with the name, and is not sealed: `read` and `put` it before.
 
         Bytes that are in the store already are not stored again. After any error the staging file is still
         there and may be sealed again, also in another process after a crash; only where there are no hard
@@ -181,9 +192,13 @@ class Store:
 
     def path(self, address: CasAddress) -> str:
         """Give the absolute path where an address lies if it exists."""
-        if isinstance(address, Content):
-            return place(self._content, address.hash)
-        return place(self._staging, address.id)
+        match address:
+            case Content(name):
+                return place(self._content, name)
+            case Staging(name):
+                return place(self._staging, name)
+            case StagingOverview(name):
+                return overview_path(place(self._staging, name))
 
     def stat(self, address: CasAddress) -> Stat:
         """Give length and time of a file. Raises NotFoundError."""
@@ -208,6 +223,28 @@ class Store:
         with translated(self._files, path, address=address):
             return self._files.open(path, os.O_RDONLY)
 
+    def read(self, address: CasAddress, position: int, size: int) -> bytes:
+        """Give `size` bytes from byte `position` on.
+
+        Raises NotFoundError without such a file, StorageDamagedError if it is shorter.
+        """
+        path = self.path(address)
+        data = bytearray(size)
+        with translated(self._files, path, address=address):
+            fd = self._files.open(path, os.O_RDONLY)
+            try:
+                done = 0
+                while done < size:
+                    length = self._files.read(fd, memoryview(data)[done:], position + done)
+                    if length == 0:
+                        raise StorageDamagedError(
+                            f"{path} has {position + done} bytes; {position + size} were expected", path=path
+                        )
+                    done += length
+            finally:
+                self._files.close(fd)
+        return bytes(data)
+
     def iterate_content(self) -> Iterator[Content]:
         """Give all content, sorted; what is sealed meanwhile may be left out. Reads all directories."""
         return (Content(name) for _, name in self._walk(self._content) if name is not None)
@@ -217,13 +254,16 @@ class Store:
         return (Staging(name) for _, name in self._walk(self._staging) if name is not None)
 
     def iterate_foreign(self) -> Iterator[str]:
-        """Give the paths below content and staging that no address names; of a directory only its own."""
+        """Give the paths below content and staging that no address names; of a directory only its own.
+
+        An overview is named by the staging file that it lies beside; without that file it is foreign.
+        """
         for base in (self._content, self._staging):
             yield from (path for path, name in self._walk(base) if name is None)
 
     def _walk(self, base: str) -> Iterator[tuple[str, str | None]]:
         with translated(self._files, base):
-            yield from walk(self._files, base)
+            yield from walk(self._files, base, overviews=base == self._staging)
 
     def free_bytes(self) -> int:
         """Give the bytes that can still be written: the smaller number, if staging is on another disk."""

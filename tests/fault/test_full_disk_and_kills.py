@@ -17,6 +17,7 @@ from parts.sources import StartSource, expected_samples, frames_of
 URI = "stream://test/stereo"
 RATE = 48000
 DISK_BYTES = 12 << 20
+CHUNK_BYTES = 65536 + 32 * 2 * 12  # with its overview: 32 blocks of two channels
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_full_disk_ends_the_take_with_all_it_has(
             lambda: client.call("stream_status", uri=URI), lambda status: status["status"] == "error", "the take's end"
         )
         assert str(small_disk) in ended["error"]
-        assert "65536 bytes" in ended["error"]
+        assert f"{CHUNK_BYTES} bytes" in ended["error"]
         first = ended["takes"][0]
         assert first["samples"] > RATE
         assert ended["gap_count"] == 0
@@ -84,7 +85,7 @@ def test_full_disk_ends_the_take_with_all_it_has(
 
         refused = rig.cli("stream", "start", URI, status=6)
         assert refused["error"]["code"] == "storage_full"
-        assert refused["error"]["details"]["bytes_needed"] == 65536
+        assert refused["error"]["details"]["bytes_needed"] == CHUNK_BYTES
         assert rig.staging_files() == []
 
         filler.unlink()

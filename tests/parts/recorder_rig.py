@@ -6,11 +6,13 @@ from typing import Any
 
 from jackcapture.engine.feeds import make_feed
 from jackcapture.engine.recorder import Recorder
+from jackcapture.model.overviews import overview_bytes, overview_path, overview_room
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import StreamStatus
 from jackcapture.model.uris import parse_stream_uri
 from jackcapture.protocol.messages import AT_ONCE, Event, StreamChunkFull, StreamGap
 from parts.core_harness import RATE, Attached, CoreHarness, as_stored
+from parts.overviews import check_overview_bytes
 
 CAPACITY = 1024
 """Frames of the ring."""
@@ -42,11 +44,13 @@ class Rig:
         self.harness.__exit__(None, None, None)
 
     def chunk(self, size: int | None = None) -> str:
-        """A fresh staging chunk."""
+        """A fresh staging chunk, with its overview."""
         self._files += 1
         path = str(self.harness.folder / f"chunk{self._files}")
-        with open(path, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, self.definition.chunk_size_bytes if size is None else size)
+        room = self.definition.chunk_size_bytes if size is None else size
+        for name, length in ((path, room), (overview_path(path), overview_room(self.definition))):
+            with open(name, "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, length)
         return path
 
     def start(self, start_frame: int = AT_ONCE, take_number: int = 1, first_sample: int = 0) -> None:
@@ -90,8 +94,8 @@ class Rig:
         if state.status is StreamStatus.STARVED:
             assert (state.chunk.path, state.spares) == ("", ())
 
-    def check_take(self) -> tuple[int, int]:
-        """Judge the take that has ended; returns its frames [start, end)."""
+    def check_take(self, *, overviews: bool = True) -> tuple[int, int]:
+        """Judge the take that has ended, and its overviews; returns its frames [start, end)."""
         self.check_state()
         state, audio = self.recorder.state, self.definition.audio
         assert state.chunk.path == ""
@@ -113,6 +117,8 @@ class Rig:
             written = Path(chunk.path).read_bytes()
             assert not any(written[chunk.bytes_written :])
             data += written[: chunk.bytes_written]
+            if overviews:
+                self._check_overview(chunk)
             position += chunk.samples_written
         assert position == state.head_sample
         start, end = state.start_frame, state.start_frame + state.head_sample - state.first_sample
@@ -127,3 +133,12 @@ class Rig:
             assert min(gaps[-1].frames, position - gaps[-1].position) == true_gaps[-1][1]
         assert state.lost_frames == sum(frames for _, frames, _ in true_gaps)
         return start, end
+
+    def _check_overview(self, chunk: StreamChunkFull) -> None:
+        """The overview beside a chunk is that of the frames before they were converted."""
+        start = chunk.first_sample - self.recorder.state.first_sample + self.recorder.state.start_frame
+        samples = self.attached.truth(start, start + chunk.samples_written)
+        size = overview_bytes(*samples.shape)
+        written = Path(overview_path(chunk.path)).read_bytes()
+        check_overview_bytes(written[:size], samples)
+        assert not any(written[size:])

@@ -9,7 +9,10 @@ from pathlib import Path
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
-from jackcapture.model.addresses import Staging
+from jackcapture.formats.overview import blocks_of
+from jackcapture.formats.samples import decode_samples
+from jackcapture.model.addresses import Staging, StagingOverview
+from jackcapture.model.overviews import overview_bytes
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, ClockSnapshot, Gap, StreamStatus, Take
 from jackcapture.model.uris import parse_stream_uri
@@ -34,7 +37,10 @@ def definition(audio: AudioFormat, uri: str = "stream://desk/main", chunk_size: 
 
 @dataclass
 class Tape:
-    """One stream in `store` and `catalog`; `truth` are the bytes of all positions from 0."""
+    """One stream in `store` and `catalog`; `truth` are the bytes of all positions from 0.
+
+    While `has_overviews`, new chunks have an overview.
+    """
 
     store: Store
     catalog: Catalog
@@ -43,6 +49,7 @@ class Tape:
     state: StreamState | None = None
     take: Take | None = None
     fulls: dict[int, StreamChunkFull] = field(default_factory=dict)
+    has_overviews: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -68,11 +75,17 @@ class Tape:
 
     def write(self, data: bytes, room: int = SPARE_BYTES) -> Staging:
         """Append a chunk of `data` in staging that has more room than it needs."""
-        staging = self.store.create_staging(len(data) + room)
-        with Path(self.store.path(staging)).open("r+b") as file:
-            file.write(data)
+        overview = self._overview(data) if self.has_overviews else b""
+        staging = self.store.create_staging(len(data) + room, len(overview) and len(overview) + room)
+        for address, written in ((staging, data), (StagingOverview(staging.id), overview)):
+            if written:
+                with Path(self.store.path(address)).open("r+b") as file:
+                    file.write(written)
         self.truth += data
         return staging
+
+    def _overview(self, data: bytes) -> bytes:
+        return blocks_of(decode_samples(data, self.stream.definition.audio)).astype("<f4").tobytes()
 
     def full(self, data: bytes, gaps: Sequence[Gap] = (), clocks: Sequence[ClockSnapshot] = ()) -> StreamChunkFull:
         """Append a full chunk that is pending."""
@@ -93,12 +106,16 @@ class Tape:
     def seal(self, full: StreamChunkFull) -> SealedChunk:
         """Seal a pending chunk, in the order in which control does it."""
         staging = Staging(os.path.basename(full.path))
+        overview = None
+        if self.store.exists(StagingOverview(staging.id)):
+            size = overview_bytes(full.samples_written, self.stream.definition.audio.channels)
+            overview = self.store.put(self.store.read(StagingOverview(staging.id), 0, size)).content
         content = self.store.seal(staging, full.bytes_written, keep_name=True).content
         chunk = Chunk(
             full.chunk_index, full.first_sample, full.samples_written, full.bytes_written, full.wall_clock_ns,
             full.gaps, full.clocks,
         )  # fmt: skip
-        sealed = SealedChunk(full.take_number, chunk, content)
+        sealed = SealedChunk(full.take_number, chunk, content, overview)
         self.catalog.add_chunk(self.stream.uri, sealed)
         self.store.discard(staging)
         if self.stream.take is not None:

@@ -220,10 +220,11 @@ def test_artifacts_come_newest_first_up_to_the_limit(catalog: Catalog) -> None:
     assert catalog.artifacts(kind="nothing") == []
 
 
-def test_stored_bytes_are_those_of_chunks_and_artifacts(catalog: Catalog) -> None:
+def test_stored_bytes_are_those_of_chunks_overviews_and_artifacts(catalog: Catalog) -> None:
     begin(catalog, 1, 0)
-    catalog.add_chunk(URI, sealed(1, 0, 0, 10))
-    assert catalog.stored_bytes() == 80 + 10  # and the definition
+    for _ in range(2):  # the second time it is known already
+        catalog.add_chunk(URI, sealed(1, 0, 0, 10), overview_bytes=24)
+    assert catalog.stored_bytes() == 80 + 24 + 10  # and the definition
 
 
 # --- what goes wrong

@@ -23,7 +23,7 @@ from jackcapture.errors import (
     StorageError,
     StorageFullError,
 )
-from jackcapture.model.addresses import CasAddress, Content, Staging
+from jackcapture.model.addresses import CasAddress, Content, Staging, StagingOverview
 from jackcapture.store import Files, Sealed, Store
 from jackcapture.store.layout import place, shards
 
@@ -395,6 +395,80 @@ def test_a_shard_with_another_file_stays(store: Store) -> None:
     assert os.listdir(store.staging_directory) == []
 
 
+# Overviews of staging chunks
+
+
+def test_a_chunk_and_its_overview_are_made_and_removed_together(store: Store, files: Recorder) -> None:
+    staging = store.create_staging(100_000, 5000)
+    overview = StagingOverview(staging.id)
+    assert store.path(overview) == store.path(staging) + ".overview"
+    status = os.stat(store.path(overview))
+    assert (status.st_size, mode(store.path(overview))) == (5000, 0o600)
+    assert status.st_blocks * 512 >= 5000
+    assert store.read(overview, 0, 5000) == bytes(5000)
+    files.calls.clear()
+    store.discard(staging)
+    store.discard(staging)
+    assert os.listdir(store.staging_directory) == []
+    # A crash between the two leaves the chunk, which is found again, and never an overview by itself.
+    gone = [path for kind, path in files.calls if kind == "unlink"][:2]
+    assert gone == [store.path(overview), store.path(staging)]
+
+
+def test_making_a_chunk_with_an_overview_may_fail_at_every_call(tmp_path: Path) -> None:
+    Store.create_or_open(str(tmp_path))
+    seen = []
+
+    def attempt(files: Recorder) -> None:
+        kind, files.fail_kind = files.fail_kind, ""
+        store = Store.create_or_open(str(tmp_path), files=files)
+        files.fail_kind = kind
+        store.discard(store.create_staging(4096, 4096))
+
+    for failure in failures(["close", "fallocate", "mkdir", "open"], attempt):
+        assert os.listdir(tmp_path / "staging/blake3") == [], failure
+        seen.append(failure)
+    assert {"fallocate 0", "fallocate 1", "open 0", "open 1"} <= set(seen)
+
+
+def test_a_full_disk_is_named_with_the_bytes_of_both(store: Store, files: Recorder) -> None:
+    files.fail("fallocate", 1)
+    with pytest.raises(StorageFullError, match=r"13000 bytes needed"):
+        store.create_staging(12345, 655)
+
+
+def test_sealing_takes_the_overview_away_with_the_name(store: Store) -> None:
+    staging = store.create_staging(len(DATA), 100)
+    store.seal(staging, len(DATA), keep_name=True)
+    assert store.exists(StagingOverview(staging.id))
+    store.seal(staging, len(DATA))
+    assert os.listdir(store.staging_directory) == []
+    assert_whole(store)
+
+
+def test_an_overview_is_foreign_only_without_its_chunk(store: Store) -> None:
+    sealed = store.put(DATA)
+    stagings = [store.create_staging(1, 1) for _ in range(3)]
+    alone = store.path(StagingOverview(stagings[1].id))
+    os.unlink(store.path(stagings[1]))
+    foreign = [
+        alone,
+        store.path(stagings[0]) + ".overview.overview",
+        store.path(stagings[0]) + "!",
+        f"{store.staging_directory}/.overview",
+        f"{os.path.dirname(store.path(stagings[2]))}/.overview",
+        store.path(sealed.content) + ".overview",
+    ]
+    for path in foreign[1:]:
+        Path(path).touch()
+    directory = store.path(StagingOverview(stagings[2].id))
+    os.unlink(directory)
+    os.mkdir(directory)
+    assert list(store.iterate_staging()) == sorted([stagings[0], stagings[2]])
+    assert list(store.iterate_content()) == [sealed.content]
+    assert sorted(store.iterate_foreign()) == sorted([*foreign, directory])
+
+
 # Sealing
 
 
@@ -520,6 +594,7 @@ def test_the_order_of_durability(store: Store, files: Recorder) -> None:
         ("fsync_directory", f"{store.root}/content/blake3"),
         ("fsync_directory", outer),
         ("fsync_directory", inner),
+        ("unlink", f"{path}.overview"),
         ("unlink", path),
         ("rmdir", os.path.dirname(path)),
         ("rmdir", os.path.dirname(os.path.dirname(path))),
@@ -776,6 +851,21 @@ def test_put_may_fail_at_every_call_and_leaves_no_staging_file(tmp_path: Path) -
 # Looking
 
 
+@pytest.mark.parametrize("at_once", [1 << 20, 7])
+def test_read_gives_a_part_of_a_file(tmp_path: Path, at_once: int) -> None:
+    class Short(Files):
+        def read(self, fd: int, buffer: bytearray | memoryview, position: int) -> int:
+            return super().read(fd, memoryview(buffer)[:at_once], position)
+
+    store = Store.create_or_open(str(tmp_path), files=Short())
+    content = store.put(DATA).content
+    assert store.read(content, 0, len(DATA)) == DATA
+    assert store.read(content, 100, 50) == DATA[100:150]
+    assert store.read(content, 5, 0) == b""
+    with pytest.raises(StorageDamagedError, match=f"has {len(DATA)} bytes; {len(DATA) + 1} were expected"):
+        store.read(content, 10, len(DATA) - 9)
+
+
 def test_stat_open_exists(store: Store) -> None:
     sealed = store.put(DATA)
     staging = store.create_staging(9)
@@ -793,13 +883,15 @@ def test_stat_open_exists(store: Store) -> None:
         os.close(fd)
 
 
-@pytest.mark.parametrize("address", [Content("a" * 64), Staging("b" * 64)])
+@pytest.mark.parametrize("address", [Content("a" * 64), Staging("b" * 64), StagingOverview("b" * 64)])
 def test_what_is_not_there(store: Store, address: CasAddress) -> None:
     assert not store.exists(address)
     with pytest.raises(NotFoundError, match=r"[ab]{64}"):
         store.stat(address)
     with pytest.raises(NotFoundError, match=r"[ab]{64}"):
         store.open(address)
+    with pytest.raises(NotFoundError, match=r"[ab]{64}"):
+        store.read(address, 0, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -810,7 +902,8 @@ def test_no_error_of_a_lower_layer_escapes(tmp_path: Path, kind: str, number: in
         os.close(store.open(sealed.content))
         store.stat(sealed.content)
         store.exists(sealed.content)
-        staging = store.create_staging(10)
+        staging = store.create_staging(10, 10)
+        store.read(sealed.content, 0, 10)
         list(store.iterate_content())
         list(store.iterate_staging())
         list(store.iterate_foreign())
@@ -882,6 +975,8 @@ def test_what_is_no_address_cannot_be_named(text: str) -> None:
         Content(text)
     with pytest.raises(InvalidValueError, match="must be 64 of the digits"):
         Staging(text)
+    with pytest.raises(InvalidValueError, match="must be 64 of the digits"):
+        StagingOverview(text)
 
 
 @pytest.mark.parametrize("text", ["../" * 21 + "x", "a" * 63 + "\n", "a" * 64 + "\n", "٣" * 64, "A" * 64])

@@ -4,7 +4,18 @@ An operation is an `async def name(context, ...)` with `@operation`; its argumen
 its docstring is its help, its result is a dataclass of model/results.py (or a tuple of them).
 """
 
-from jackcapture.control.operations import artifacts, midi, slices, status, streams
+from jackcapture.control.operations import artifacts, midi, overviews, slices, status, streams
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
-__all__ = ["OPERATIONS", "Context", "artifacts", "call", "midi", "operation", "slices", "status", "streams"]
+__all__ = [
+    "OPERATIONS",
+    "Context",
+    "artifacts",
+    "call",
+    "midi",
+    "operation",
+    "overviews",
+    "slices",
+    "status",
+    "streams",
+]

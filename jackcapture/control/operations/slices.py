@@ -4,13 +4,13 @@ import asyncio
 import os
 
 from jackcapture.control.copying import check_new_file
-from jackcapture.control.excerpts import check_range, extent
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.artifacts import save
+from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.slicing import SliceRequest, cut, default_output_format, mime_type
 from jackcapture.errors import ConflictError, InvalidValueError
-from jackcapture.model.places import duration_frames, parse_duration, parse_place, resolve_place
+from jackcapture.model.places import duration_frames, parse_duration
 from jackcapture.model.results import SliceResult
 from jackcapture.protocol.messages import StreamState
 
@@ -30,22 +30,15 @@ async def stream_slice(
     or raw (audio without a header; MIDI as records). With `out`, an absolute path, the result is also written to that
     new file.
     """
-    services = context.services
-    first, last = parse_place(from_place), parse_place(to_place)
-    stream = services.streams.get(uri)
-    output_format = output_format or default_output_format(stream.definition)
-    mime_type(stream.definition, output_format)
+    definition = context.services.streams.get(uri).definition
+    output_format = output_format or default_output_format(definition)
+    mime_type(definition, output_format)
     if out is not None:
         check_new_file(out)
-    state = (await services.streams.drained([stream.uri])).get(stream.uri)
-    existing = await asyncio.to_thread(extent, services.catalog, stream, state)
-    rate = stream.definition.sample_rate
-    from_sample, to_sample = (
-        resolve_place(place, first_sample=existing.first_sample, head_sample=existing.head_sample, sample_rate=rate)
-        for place in (first, last)
+    found = await find_range(context, uri, from_place, to_place)
+    request = SliceRequest(
+        found.stream, found.state, found.from_sample, found.to_sample, output_format, f"{from_place} to {to_place}"
     )
-    check_range(stream.uri, from_sample, to_sample, existing)
-    request = SliceRequest(stream, state, from_sample, to_sample, output_format, f"{from_place} to {to_place}")
     return await _cut(context, request, out)
 
 

@@ -1,0 +1,43 @@
+"""The range of a stream that a user names by two places."""
+
+import asyncio
+from dataclasses import dataclass
+
+from jackcapture.control.excerpts import check_range, extent
+from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.operations.registry import Context
+from jackcapture.model.places import parse_place, resolve_place
+from jackcapture.protocol.messages import StreamState
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Sample positions `[from_sample, to_sample)`, all of which exist; `state` is the engine's, just drained."""
+
+    stream: ManagedStream
+    state: StreamState | None
+    from_sample: int
+    to_sample: int
+
+
+async def find_range(context: Context, uri: str, from_place: str, to_place: str) -> Range:
+    """Find what two places mean now.
+
+    Raises `InvalidValueError` or `NotFoundError` for what is no range of the stream, and says what there is.
+    """
+    services = context.services
+    first, last = parse_place(from_place), parse_place(to_place)
+    stream = services.streams.get(uri)
+    state = (await services.streams.drained([stream.uri])).get(stream.uri)
+    existing = await asyncio.to_thread(extent, services.catalog, stream, state)
+    from_sample, to_sample = (
+        resolve_place(
+            place,
+            first_sample=existing.first_sample,
+            head_sample=existing.head_sample,
+            sample_rate=stream.definition.sample_rate,
+        )
+        for place in (first, last)
+    )
+    check_range(stream.uri, from_sample, to_sample, existing)
+    return Range(stream, state, from_sample, to_sample)
