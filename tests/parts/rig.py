@@ -159,6 +159,13 @@ class RigProcess:
         self._short.cleanup()
 
 
+def small_rings(folder: Path, seconds: int) -> dict[str, str]:
+    """An environment with rings of `seconds`, so that many channels fit into a container's 64 MiB of shared memory."""
+    path = folder / "small-rings.toml"
+    path.write_text(f"ring_seconds = {seconds}\n")
+    return {"JACKCAPTURE_CONFIG": str(path)}
+
+
 def wait_for(look: Callable[[], Any], holds: Callable[[Any], bool], what: str, patience: float = PATIENCE) -> Any:
     """Look again and again until something holds; fail with what was seen last."""
     deadline = time.monotonic() + patience
