@@ -165,9 +165,12 @@ def late_client(start_jack_server: StartServer, program: Callable[[str], Path]) 
             *,
             every: int = 1,
             times: int | None = None,
+            work_us: int = 0,
             name: str = "late",
         ) -> LateClient:
-            client = LateClient(program("late_client"), server, sleep_ms, every=every, times=times, name=name)
+            client = LateClient(
+                program("late_client"), server, sleep_ms, every=every, times=times, work_us=work_us, name=name
+            )
             return stack.enter_context(client)
 
         yield start

@@ -1,5 +1,6 @@
 """The engine's JACK client: opened on a running server, its callbacks all in C."""
 
+import contextlib
 import errno
 import logging
 import re
@@ -316,6 +317,11 @@ class JackClient:
         """Leave the graph; afterwards no callback runs."""
         if not self.has_shut_down:
             self._client.deactivate()
+            # To a client that closes, jackd tells of each port that it takes from it, and nobody reads that any more:
+            # with some forty ports the pipe is full, and both wait for ever. While we are open it is read.
+            for ports in (self._client.inports, self._client.midi_inports):
+                with contextlib.suppress(jack.JackError):  # the server may go meanwhile
+                    ports.clear()
         self._client.close()
 
     def _function(self, kind: str, foreign_ffi: Any, library: Any, name: str) -> Any:

@@ -1,5 +1,7 @@
 """What a JACK graph does to a recording: freewheel, other buffer sizes, a counter that wraps, starts in the past."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,7 @@ import numpy as np
 from jackcapture import Client
 from parts.disturbers import StartJackRemote
 from parts.jackd import StartServer
-from parts.rig import RATE, RigProcess, StartRig, wait_for
+from parts.rig import RATE, RigProcess, StartRig, small_rings, wait_for
 from parts.sources import StartSource, expected_samples
 
 URI = "stream://test/stereo"
@@ -115,3 +117,16 @@ def test_a_start_may_lie_in_the_past(
         rig.cli("stream", "stop", URI)
         take, gaps = judge(rig, client)
         assert (take["start_frame"], gaps) == (start_frame, [])
+
+
+def test_an_engine_with_many_ports_leaves_in_order(
+    start_jack_server: StartServer, start_rig: StartRig, jack_remote: StartJackRemote, tmp_path: Path
+) -> None:
+    """JACK tells a client of each of its ports that goes; one that reads that no more would hang, and JACK with it."""
+    server = start_jack_server()
+    remote = jack_remote(server)
+    rig = start_rig(server, environment=small_rings(tmp_path, 1))
+    rig.cli("stream", "create", "stream://test/wide", "--channels", "80")
+    assert rig.stop() == 0
+    assert not os.path.exists(rig.rings)  # an engine that had to be killed would leave it
+    assert remote.connected("system:playback_1") == []  # JACK answers

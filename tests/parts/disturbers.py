@@ -17,6 +17,8 @@ What jackd2 1.9.21 does that these parts show (tests/integration/test_disturbers
   machine leave nobody else the time to change it back: tests keep to 16 and more.
 - JACK's microseconds are CLOCK_MONOTONIC_RAW, which is not what time.monotonic reads.
 - An asynchronous server calls every client in every cycle but those that are not done, and those downstream of them.
+  A client that was late is called again as soon as it is done, if its next cycle has begun meanwhile; at the end of
+  both calls those downstream of it are called, with the same frame, twice if the second call takes a moment.
 """
 
 import time
@@ -163,8 +165,9 @@ class JackRemote(Part):
 class LateClient(Part):
     """A client in the graph that sleeps `sleep_ms` in every `every`-th cycle, as a context manager.
 
-    `times` ends that after so many; without it, it goes on, and with 0 it only observes. A synchronous server waits
-    for it; an asynchronous one goes on without it and without the clients downstream of it, and calls all others.
+    `times` ends that after so many; without it, it goes on, and with 0 it only observes. In the other cycles it takes
+    `work_us`. A synchronous server waits for it; an asynchronous one goes on without it and without the clients
+    downstream of it, and calls all others.
     """
 
     def __init__(
@@ -175,9 +178,10 @@ class LateClient(Part):
         *,
         every: int = 1,
         times: int | None = None,
+        work_us: int = 0,
         name: str = "late",
     ) -> None:
-        options = ["--sleep-ms", str(sleep_ms), "--every", str(every)]
+        options = ["--sleep-ms", str(sleep_ms), "--every", str(every), "--work-us", str(work_us)]
         if times is not None:
             options += ["--times", str(times)]
         super().__init__(program, server, name, options)
@@ -233,6 +237,7 @@ class StartLateClient(Protocol):
         *,
         every: int = 1,
         times: int | None = None,
+        work_us: int = 0,
         name: str = "late",
     ) -> LateClient: ...
 

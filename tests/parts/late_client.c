@@ -1,11 +1,12 @@
 /*
  * late_client: a JACK client whose process callback sleeps: what an overloaded or badly written client does to a graph.
  *
- *     late_client [--server NAME] --name CLIENT --sleep-ms N [--every M] [--times T]
+ *     late_client [--server NAME] --name CLIENT --sleep-ms N [--every M] [--times T] [--work-us W]
  *
  * registers the input "in" and the output "out" (silent), and sleeps N milliseconds in every M-th (1) cycle, T times
- * (without --times: until the end; with 0 never, which makes it an observer). See part.h for "ready", commands and
- * ends. The command "tell" is answered by
+ * (without --times: until the end; with 0 never, which makes it an observer). In all other cycles it takes W (0)
+ * microseconds, as if it had something to do. See part.h for "ready", commands and ends. The command "tell" is
+ * answered by
  *
  *     slept N skipped F
  *
@@ -18,6 +19,7 @@ static struct part part = { .program = "late_client" };
 static jack_port_t *input;
 static jack_port_t *output;
 static struct timespec nap;
+static struct timespec work;
 static uint32_t every = 1;
 static uint32_t times = UINT32_MAX;
 static uint32_t cycle;    /* the process callback's own, as is the next: */
@@ -38,6 +40,8 @@ static int process(jack_nframes_t frames, void *arg)
 	if (++cycle % every == 0 && atomic_load(&slept) < times) {
 		nanosleep(&nap, NULL); /* the purpose of this client */
 		atomic_fetch_add(&slept, 1);
+	} else if (work.tv_nsec) {
+		nanosleep(&work, NULL);
 	}
 	return 0;
 }
@@ -60,7 +64,8 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "server", required_argument, NULL, 's' },   { "name", required_argument, NULL, 'n' },
 		{ "sleep-ms", required_argument, NULL, 'm' }, { "every", required_argument, NULL, 'e' },
-		{ "times", required_argument, NULL, 't' },    { NULL, 0, NULL, 0 },
+		{ "times", required_argument, NULL, 't' },    { "work-us", required_argument, NULL, 'w' },
+		{ NULL, 0, NULL, 0 },
 	};
 	uint32_t milliseconds = 0;
 	int option;
@@ -72,6 +77,7 @@ int main(int argc, char **argv)
 		case 'm': milliseconds = whole(&part, "--sleep-ms", optarg, 1, 60000); break;
 		case 'e': every = whole(&part, "--every", optarg, 1, UINT32_MAX); break;
 		case 't': times = whole(&part, "--times", optarg, 0, UINT32_MAX); break;
+		case 'w': work.tv_nsec = whole(&part, "--work-us", optarg, 0, 999999) * 1000L; break;
 		default: return USAGE;
 		}
 	}

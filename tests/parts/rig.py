@@ -136,6 +136,12 @@ class RigProcess:
         )[0]
         return samples
 
+    def sealed_take(self, client: Client, uri: str) -> dict[str, Any]:
+        """The newest take of a stream that has stopped, with its chunks and gaps, as its manifest has it."""
+        manifest = client.call("artifact_list", kind="manifest", stream_uri=uri)[0]
+        take: dict[str, Any] = json.loads(self.content(manifest["content_hash"]).read_bytes())["takes"][-1]
+        return take
+
     def wait_until_recorded(self, client: Client, uri: str, frames: int) -> dict[str, Any]:
         """Wait until a stream has so many frames; give its status then."""
         status: dict[str, Any] = wait_for(
@@ -157,6 +163,13 @@ class RigProcess:
         if error is not None:
             print(self.log, file=sys.stderr)
         self._short.cleanup()
+
+
+def small_rings(folder: Path, seconds: int) -> dict[str, str]:
+    """An environment with rings of `seconds`, so that many channels fit into a container's 64 MiB of shared memory."""
+    path = folder / "small-rings.toml"
+    path.write_text(f"ring_seconds = {seconds}\n")
+    return {"JACKCAPTURE_CONFIG": str(path)}
 
 
 def wait_for(look: Callable[[], Any], holds: Callable[[Any], bool], what: str, patience: float = PATIENCE) -> Any:
