@@ -53,12 +53,12 @@ static int is_relocated(const jc_mark *last, const jc_mark *now, uint64_t skippe
     return now->transport_frame != expected && now->transport_frame != expected + (uint32_t)skipped;
 }
 
-static uint32_t changes(const jc_core *core, const jc_mark *last, const jc_mark *now, uint64_t skipped)
+static uint32_t changes(const jc_core *core, const jc_mark *last, const jc_mark *now, uint64_t skipped, uint32_t xruns)
 {
     uint32_t reasons = skipped != 0 ? JC_MARK_GAP : 0;
     if (core->cycles == 0)
         return JC_MARK_SERVER;
-    if (LOAD(core->xruns) != core->marked_xruns)
+    if (xruns != core->marked_xruns)
         reasons |= JC_MARK_XRUN;
     if (now->clock.nframes != last->clock.nframes)
         reasons |= JC_MARK_PERIOD;
@@ -110,9 +110,10 @@ int jc_read_now(const jc_core *core, jc_mark *out)
 void observe_cycle(jc_core *core, const jc_clock *clock, uint64_t skipped)
 {
     jc_mark now = { .clock = *clock };
+    uint32_t xruns = LOAD(core->xruns);   /* once: one that comes from now on is the next cycle's */
     read_transport(core, &now);
-    now.reasons = changes(core, &core->last_mark, &now, skipped) | core->held_reasons;
-    core->marked_xruns = LOAD(core->xruns);
+    now.reasons = changes(core, &core->last_mark, &now, skipped, xruns) | core->held_reasons;
+    core->marked_xruns = xruns;
     core->last_mark = now;
     publish(core, &now);
     core->held_reasons = 0;

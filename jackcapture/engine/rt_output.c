@@ -32,10 +32,11 @@ void send_midi(jc_core *core, uint64_t frame, uint32_t nframes)
         jc_midi_schedule *schedule = LOAD(output->schedule);
         if (schedule == NULL)
             continue;
-        uint32_t next = schedule->next, first = next;
+        uint32_t next = schedule->next;
+        int is_empty = 1;
         while (next < schedule->count && schedule->events[next].frame < frame + nframes
-               && send_event(core, buffer, schedule, &schedule->events[next], frame, next == first))
-            next++;
+               && send_event(core, buffer, schedule, &schedule->events[next], frame, is_empty))
+            is_empty &= schedule->events[next++].sent_frame == JC_REFUSED;
         STORE(schedule->next, next);
     }
 }
