@@ -4,6 +4,7 @@ import logging
 import mmap
 import os
 import stat
+from collections.abc import Callable
 
 from jackcapture.engine._rt import ffi
 from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError, StorageError
@@ -26,6 +27,13 @@ class ChunkFile:
         self.address = self._chunk.address
         self._overview = _map_overview(path, overview_size) if overview_size else None
         self.overview_address = None if self._overview is None else self._overview.address
+
+    def cut(self, measure: Callable[[memoryview], int]) -> int:
+        """Set all bytes to zero but the first, as many as `measure` counts in what is there; give that number."""
+        with memoryview(self._chunk.buffer) as data:
+            kept = measure(data)
+            data[kept:] = bytes(len(data) - kept)
+        return kept
 
     def close(self) -> None:
         """Unmap; nothing can be written after this."""
@@ -59,6 +67,7 @@ class _MappedFile:
         finally:
             os.close(descriptor)
         self._buffer = ffi.from_buffer(self._map, require_writable=True)
+        self.buffer = self._map
         self.address = int(ffi.cast("uintptr_t", self._buffer))
 
     def close(self) -> None:

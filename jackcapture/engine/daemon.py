@@ -16,9 +16,10 @@ import zmq
 from jackcapture._version import VERSION
 from jackcapture.engine.commands import Commands
 from jackcapture.engine.hooks import NO_HOOKS, Hooks
-from jackcapture.engine.jack_client import Anchor, JackClient
+from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
+from jackcapture.engine.ring import Anchor
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import InvalidValueError, JackCaptureError, UnreachableError
@@ -138,7 +139,8 @@ class EngineDaemon:
         self._publisher.bind(sockets.socket_address(runtime, sockets.ENGINE_EVENTS))
         signal.signal(signal.SIGTERM, lambda *_: self.on_main(self.end_soon))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is for `up`, which ends us in order
-        self._remove_stale_rings()
+        # We hold the lock: what is there is of an engine that died.
+        self._anchors = self.streams.adopt()
         self.writer.start()
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
@@ -156,12 +158,6 @@ class EngineDaemon:
                 self._tick()
         finally:
             self._finish()
-
-    def _remove_stale_rings(self) -> None:
-        """Remove what an engine that died left in shared memory; we hold the lock, so nobody uses it."""
-        for name in os.listdir(self._settings.ring_directory):
-            log.warning("removing the ring %s of an engine that died", name)
-            os.unlink(os.path.join(self._settings.ring_directory, name))
 
     def _run_inbox(self) -> None:
         while True:

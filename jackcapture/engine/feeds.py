@@ -42,6 +42,12 @@ class Feed(Protocol):
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
 
+    def resume(self) -> int:
+        """Go on in a take of an engine that died; give the frame before which all is in chunks."""
+
+    def gaps_between(self, frame: int, end_frame: int) -> list[RingGap]:
+        """Give the gaps that begin in `[frame, end_frame)`."""
+
     def gap_at(self, frame: int) -> RingGap | None:
         """Give the gap in which a frame lies."""
 
@@ -58,11 +64,16 @@ class Feed(Protocol):
         """Give MIDI clock as far as it was moved in this take."""
 
 
-def make_feed(ring: Ring, definition: StreamDefinition, ring_seconds: float) -> Feed:
-    """Give the feed of a stream's ring, which has seen its first cycle."""
+def make_feed(ring: Ring, definition: StreamDefinition, ring_seconds: float, *, adopted: bool = False) -> Feed:
+    """Give the feed of a stream's ring, which has seen its first cycle; `adopted`: under an engine that died."""
+    feed: AudioFeed | MidiFeed
     if isinstance(definition.format, AudioFormat):
-        return AudioFeed(ring, definition.format)
-    return MidiFeed(ring, int(ring_seconds * definition.sample_rate))
+        feed = AudioFeed(ring, definition.format)
+    else:
+        feed = MidiFeed(ring, int(ring_seconds * definition.sample_rate))
+    if adopted:
+        feed.learn_gaps()
+    return feed
 
 
 class _Gaps:
@@ -71,6 +82,12 @@ class _Gaps:
     def __init__(self, ring: Ring) -> None:
         self.ring = ring
         self._timeline = Timeline(ring.first_frame)
+
+    def learn_gaps(self) -> None:
+        self._timeline.add(self.ring.known_gaps())
+
+    def gaps_between(self, frame: int, end_frame: int) -> list[RingGap]:
+        return self._timeline.gaps_between(frame, end_frame)
 
     def gap_at(self, frame: int) -> RingGap | None:
         return self._timeline.gap_at(frame)
@@ -112,7 +129,13 @@ class AudioFeed(_Gaps):
 
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
-        self.ring.consume(self._timeline.delivered_before(frame))
+        self.ring.consume(self._timeline.delivered_before(frame), frame)
+
+    def resume(self) -> int:
+        """Go on in a take of an engine that died; give the frame before which all is in chunks."""
+        frame = self.ring.moved_frame
+        self.ring.guard(self._timeline.delivered_before(frame))
+        return frame
 
     def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
         """Move frames into a chunk; those that were lost stay silence, as which a preallocated chunk reads."""
@@ -129,7 +152,7 @@ class AudioFeed(_Gaps):
             start = self._timeline.delivered_before(frame)
             clipped = self.ring.read(start, frames, self._audio.sample_format, chunk.address + at_byte)
             self._overview.add(self.ring, start, frames)
-            self.ring.consume(start + frames)
+            self.ring.consume(start + frames, frame + frames)
         return Moved(frames, frames * frame_bytes, clipped, is_full=written + frame_bytes > chunk.size)
 
     def midi_clock(self) -> MidiClock:
@@ -176,6 +199,18 @@ class MidiFeed(_Gaps):
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
         self._drop_before(frame)
+        self.ring.consume(int(self._cursor.taken), frame)
+
+    def resume(self) -> int:
+        """Go on in a take of an engine that died; give the frame before which all is in chunks.
+
+        MIDI clock is counted from there on anew.
+        """
+        frame = self.ring.moved_frame
+        self.refresh()
+        self._oldest_frame, self._cursor.taken = self.ring.first_frame, self.ring.consumed
+        self._drop_before(frame)
+        return frame
 
     def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
         """Move the records of some frames into a chunk; it is full before the first frame that does not fit."""
@@ -185,8 +220,8 @@ class MidiFeed(_Gaps):
         target = ffi.cast("uint8_t *", chunk.address)
         to_position = (position - frame) % (1 << 64)
         lib.jc_midi_move(self.ring.pointer, cursor, self._delivered, frame + frames, to_position, target, chunk.size)
-        self.ring.consume(cursor.taken)
         end = int(cursor.full_frame) if cursor.is_full else frame + frames
+        self.ring.consume(int(cursor.taken), end)
         self._oldest_frame = max(self._oldest_frame, end)
         self._timeline.forget_ended_by(self._oldest_frame)
         return Moved(end - frame, int(cursor.written) - at_byte, 0, is_full=bool(cursor.is_full))
@@ -201,5 +236,5 @@ class MidiFeed(_Gaps):
             return
         self._oldest_frame = frame
         self._cursor.taken = lib.jc_midi_skip(self.ring.pointer, self._cursor.taken, self._delivered, frame)
-        self.ring.consume(self._cursor.taken)
+        self.ring.consume(int(self._cursor.taken), self.ring.moved_frame)
         self._timeline.forget_ended_by(frame)

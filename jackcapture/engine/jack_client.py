@@ -6,13 +6,13 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import cffi
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.hooks import Hooks
+from jackcapture.engine.ring import Anchor
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
 from jackcapture.model.takes import Latency
 from jackcapture.protocol.messages import Port, PortType
@@ -78,18 +78,6 @@ _c_library.cdef("int usleep(uint32_t);")
 _libc = _c_library.dlopen(None)
 
 
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """Where the frames of a next client go on: the 64-bit JACK frame of an earlier one at a time of JACK's, in µs.
-
-    `counter` is JACK's 32-bit frame counter (with the test offset) there, as long as the server is the same.
-    """
-
-    frame: int
-    monotonic_us: int
-    counter: int | None
-
-
 def _address(foreign_ffi: Any, function: Any) -> int:
     return int(foreign_ffi.cast("uintptr_t", function))
 
@@ -121,7 +109,8 @@ class JackClient:
         anchor = anchors.get(self.sample_rate)
         if anchor is not None:
             self.core.resume_frame, self.core.resume_usecs = anchor.frame, anchor.monotonic_us
-            self.core.is_same_server = anchor.counter is not None
+            if anchor.counter is not None:
+                self.core.is_same_server = lib.JC_SAME_SERVER if anchor.is_certain else lib.JC_PERHAPS_SAME_SERVER
             self.core.resume_frame32 = anchor.counter or 0
         self._heard = (time.monotonic(), 0, 0)
         for setter, (kind, function) in _CALLBACKS.items():

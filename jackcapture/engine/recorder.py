@@ -4,20 +4,20 @@ A sample position is `frame - start frame + first sample` of its take, always: w
 a gap.
 """
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from jackcapture.engine.chunks import ChunkFile
 from jackcapture.engine.clock import EngineClock, Observation
 from jackcapture.engine.feeds import Feed
 from jackcapture.engine.ring import RingGap
+from jackcapture.engine.take import OpenChunk, RunningTake, resumed_chunk, resumed_take
 from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
 from jackcapture.model.overviews import overview_room
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import ClockReason, ClockSnapshot, Gap, StreamStatus
+from jackcapture.model.takes import RUNNING, ClockReason, Gap, StreamStatus
 from jackcapture.protocol.messages import (
     AT_ONCE,
     ChunkInProgress,
@@ -29,35 +29,11 @@ from jackcapture.protocol.messages import (
 )
 
 SNAPSHOT_INTERVAL_US = 1_000_000
+KEEP_INTERVAL = 1.0
+"""Seconds between two times that a running take is kept for the next engine, if its chunks are the same."""
+
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for a spare chunk, or for a JACK server that has stalled, before it ends the take."""
-
-
-@dataclass(slots=True)
-class _Take:
-    """The take that runs: where the writer stands in it."""
-
-    number: int
-    start_frame: int
-    first_sample: int
-    position: int  # sample position of the next frame to write
-    bytes: int = 0  # written so far
-    lost_left: int = 0  # of the gap at `position`
-    begun: bool = False  # the start frame has been delivered
-    stop_position: int | None = None
-    stop_deadline: float = math.inf  # on time.monotonic
-    on_stopped: list[Callable[[], None]] = field(default_factory=list)
-    chunk_index: int = 0
-    lost_frames: int = 0
-    gap_count: int = 0
-    clipped_samples: int = 0
-    unmarked_frame: int = 0  # marks before this frame were looked at
-    snapshot_due_us: int = 0
-
-    @property
-    def frame(self) -> int:
-        """The 64-bit JACK frame of the next frame to write."""
-        return self.start_frame + self.position - self.first_sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +41,8 @@ class _Input:
     """Where frames come from while there is a JACK server."""
 
     feed: Feed
-    clock: EngineClock
-
-
-@dataclass(slots=True)
-class _OpenChunk:
-    file: ChunkFile
-    first_sample: int
-    bytes: int = 0
-    clipped_samples: int = 0
-    gaps: list[Gap] = field(default_factory=list)
-    clocks: list[ClockSnapshot] = field(default_factory=list)
+    clock: EngineClock | None  # None: no server yet, in a take of an engine that died
+    keep: Callable[[StreamState], None]  # leaves what the next engine needs, should this one die
 
 
 class Recorder:
@@ -85,10 +52,12 @@ class Recorder:
         self._definition = definition
         self._publish = publish
         self._input: _Input | None = None
-        self._take: _Take | None = None
-        self._chunk: _OpenChunk | None = None
+        self._take: RunningTake | None = None
+        self._chunk: OpenChunk | None = None
         self._spares: deque[ChunkFile] = deque()
         self._done: list[StreamChunkFull] = []
+        self._kept: tuple[object, ...] = ()  # what the journal says of chunks
+        self._keep_due = 0.0  # on time.monotonic
         self.state = StreamState(definition.uri, StreamStatus.STOPPED, definition)
 
     # --- requests ---
@@ -106,7 +75,7 @@ class Recorder:
         except JackCaptureError:
             feed.let_go()
             raise
-        self._take = _Take(take_number, start_frame, first_sample, first_sample, unmarked_frame=start_frame)
+        self._take = RunningTake(take_number, start_frame, first_sample, first_sample, unmarked_frame=start_frame)
         self.state = replace(
             self.state,
             status=StreamStatus.RECORDING,
@@ -148,9 +117,34 @@ class Recorder:
         self._done = [done for done in self._done if done.path != path]
         self._update_state()
 
-    def plug(self, feed: Feed, clock: EngineClock) -> None:
+    def plug(self, feed: Feed, clock: EngineClock, keep: Callable[[StreamState], None]) -> None:
         """Take frames from the feed of a ring that has seen its first cycle."""
-        self._input = _Input(feed, clock)
+        self._input = _Input(feed, clock, keep)
+        self._update_state()
+
+    def adopt(self, feed: Feed, keep: Callable[[StreamState], None], state: StreamState) -> None:
+        """Go on where an engine that died left off: with its unsealed chunks, and in its take, if one ran.
+
+        `feed` is of its ring, made whole, and `state` what it wrote last. A take whose chunk is gone ends.
+        """
+        self._input = _Input(feed, None, keep)
+        self._done = list(state.chunks_done)
+        self.state = replace(state, ports=(), absent_sources=())
+        if state.status not in RUNNING:
+            self._update_state()
+            return
+        frame = feed.resume()
+        self._take = resumed_take(state, frame)
+        try:
+            for path in state.spares:
+                self._add_spare(path)
+            if state.chunk.path:
+                self._chunk = resumed_chunk(self._definition, state, feed, self._take)
+        except JackCaptureError as error:
+            self.abandon(f"the engine died, and a chunk of its take is gone: {error.message}")
+            return
+        self.state = replace(self.state, error="the engine died; the take goes on when JACK is there")
+        self.advance()
 
     def suspend(self, reason: str) -> None:
         """Take note that nothing comes for the present; a take waits."""
@@ -191,7 +185,8 @@ class Recorder:
         if source is None:
             return
         settled_frame = source.feed.refresh()
-        source.clock.refresh()  # later: all marks before the settled frame are then visible
+        if source.clock is not None:
+            source.clock.refresh()  # later: all marks before the settled frame are then visible
         if take is None:
             source.feed.rest(settled_frame)
             return
@@ -229,12 +224,12 @@ class Recorder:
             )
         return start_frame
 
-    def _has_more(self, source: _Input, take: _Take, settled_frame: int) -> bool:
+    def _has_more(self, source: _Input, take: RunningTake, settled_frame: int) -> bool:
         if take.position == take.stop_position:
             return False  # not even a gap that begins here belongs to the take
         return take.lost_left > 0 or take.frame < settled_frame
 
-    def _move(self, source: _Input, take: _Take, settled_frame: int) -> None:
+    def _move(self, source: _Input, take: RunningTake, settled_frame: int) -> None:
         """Move what comes next, up to the next gap, its end, the next mark, the end of the chunk, or the stop."""
         chunk, frame = self._chunk, take.frame
         assert chunk is not None
@@ -262,7 +257,7 @@ class Recorder:
         if moved.is_full or take.position - chunk.first_sample == self._definition.chunk_frames:
             self._finish_chunk(take)
 
-    def _enter_gap(self, take: _Take, chunk: _OpenChunk, ring_gap: RingGap) -> None:
+    def _enter_gap(self, take: RunningTake, chunk: OpenChunk, ring_gap: RingGap) -> None:
         frames = ring_gap.end_frame - take.frame
         if take.stop_position is not None:
             frames = min(frames, take.stop_position - take.position)
@@ -273,10 +268,15 @@ class Recorder:
         chunk.gaps.append(gap)
         self._publish(StreamGap(self._definition.uri, gap))
 
-    def _pass_mark(self, source: _Input, take: _Take, chunk: _OpenChunk) -> int | None:
-        """Keep the mark at the take's frame, if one is there and of use; give the frame of the next one."""
+    def _pass_mark(self, source: _Input, take: RunningTake, chunk: OpenChunk) -> int | None:
+        """Keep the marks up to the take's frame, those that are of use; give the frame of the next one.
+
+        There is more than one at a server's return: what comes is moved before its clock is there.
+        """
+        if source.clock is None:
+            return None
         mark = source.clock.mark_from(take.unmarked_frame)
-        if mark is not None and mark.frame <= take.frame:
+        while mark is not None and mark.frame <= take.frame:
             take.unmarked_frame = mark.frame + 1
             if mark.reasons or mark.monotonic_us >= take.snapshot_due_us:
                 also = () if take.snapshot_due_us else (ClockReason.TAKE,)
@@ -293,17 +293,31 @@ class Recorder:
             raise ConflictError(f"chunk {path} is in use by {self._definition.uri} already", path=path)
         self._spares.append(ChunkFile(path, self._definition.chunk_size_bytes, overview_room(self._definition)))
 
-    def _open_chunk(self, take: _Take) -> bool:
+    def _open_chunk(self, take: RunningTake) -> bool:
         if not self._spares:
             return False
         file = self._spares.popleft()
-        self._chunk = _OpenChunk(file, take.position)
+        self._chunk = OpenChunk(file, take.position)
+        self._update_state()  # before anything is moved to it
         return True
 
-    def _finish_chunk(self, take: _Take) -> None:
+    def _keep(self) -> None:
+        """Leave what the next engine needs, should this one die.
+
+        At once when chunks come or go; gaps and clock snapshots at most once a second: they may be many, and the ring
+        remembers more gaps than that.
+        """
+        state, now = self.state, time.monotonic()
+        chunks = (state.status, state.take_number, state.chunk.path, len(state.chunks_done), len(state.spares))
+        if self._input is not None and (chunks != self._kept or now >= self._keep_due):
+            self._input.keep(state)
+            self._kept, self._keep_due = chunks, now + KEEP_INTERVAL
+
+    def _finish_chunk(self, take: RunningTake) -> None:
         chunk = self._chunk
         assert chunk is not None
-        observation = None if self._input is None else self._input.clock.observe()
+        clock = None if self._input is None else self._input.clock
+        observation = None if clock is None else clock.observe()
         if observation is not None and self._input is not None:
             observation = replace(observation, reasons=(ClockReason.TAKE,))
             chunk.clocks.append(
@@ -349,13 +363,13 @@ class Recorder:
         for stopped in take.on_stopped:
             stopped()
 
-    def _wall_clock(self, take: _Take, observation: Observation | None) -> int:
+    def _wall_clock(self, take: RunningTake, observation: Observation | None) -> int:
         if observation is None:
             return 0
         return observation.wall_clock_of(take.frame)
 
     def _update_state(
-        self, status: StreamStatus | None = None, ended: _Take | None = None, error: str | None = None
+        self, status: StreamStatus | None = None, ended: RunningTake | None = None, error: str | None = None
     ) -> None:
         take, chunk = self._take or ended, self._chunk
         state = replace(
@@ -386,3 +400,4 @@ class Recorder:
                     clocks=tuple(chunk.clocks),
                 )
         self.state = state
+        self._keep()

@@ -10,9 +10,10 @@ import mmap
 import os
 import resource
 from dataclasses import dataclass
+from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
-from jackcapture.errors import StorageFullError
+from jackcapture.errors import StorageDamagedError, StorageFullError
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause
 
@@ -22,7 +23,23 @@ _CAUSES = {
     lib.JC_GAP_RING_OVERFLOW: GapCause.RING_OVERFLOW,
     lib.JC_GAP_SERVER_DOWN: GapCause.SERVER_DOWN,
     lib.JC_GAP_MIDI_LOST: GapCause.MIDI_LOST,
+    lib.JC_GAP_ENGINE_DIED: GapCause.ENGINE_DIED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """Where the frames of a next client go on: the 64-bit JACK frame of an earlier one at a time of JACK's, in µs.
+
+    `counter` is JACK's 32-bit frame counter (with the test offset) there, None if the server was another; it may have
+    been unless that `is_certain`.
+    """
+
+    frame: int
+    monotonic_us: int
+    counter: int | None
+    is_certain: bool = True
+
 
 START_MARGIN_FRAMES = 32768
 """How much of an audio ring a start must leave alone: the callback may be overwriting it at that moment."""
@@ -61,16 +78,12 @@ class Ring:
 
     def __init__(self, path: str, channels: int, capacity: int, sample_rate: int) -> None:
         """Create the file at `path`; raises `StorageFullError` if shared memory is full."""
-        self.path = path
-        self.channels = channels
-        self.capacity = capacity
-        kind = lib.JC_AUDIO if channels else lib.JC_MIDI
-        size = lib.JC_RING_HEADER_BYTES + (channels * capacity * 4 or capacity)
+        size = _ring_bytes(channels, capacity)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             # Allocated now: a page of a full tmpfs would be SIGBUS in the callback.
             os.posix_fallocate(descriptor, 0, size)
-            self._map = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
+            self._use(path, channels, capacity, _mapped(descriptor, size))
         except OSError as error:
             os.unlink(path)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
@@ -85,9 +98,40 @@ class Ring:
             ) from error
         finally:
             os.close(descriptor)
+        kind = lib.JC_AUDIO if channels else lib.JC_MIDI
+        lib.jc_ring_init(self.pointer, kind, channels or 1, capacity, sample_rate)
+
+    @classmethod
+    def open(cls, path: str) -> "Ring":
+        """Map a ring that another engine has left; raises `StorageDamagedError` for what is none of this version."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as error:
+            raise StorageDamagedError(f"the ring {path} cannot be opened: {error.strerror}", path=path) from error
+        try:
+            size = os.fstat(descriptor).st_size
+            if size < lib.JC_RING_HEADER_BYTES:
+                raise StorageDamagedError(f"the ring {path} has {size} bytes: it is cut off", path=path)
+            ring = cls.__new__(cls)
+            ring._use(path, 0, 0, _mapped(descriptor, size))
+        finally:
+            os.close(descriptor)
+        head = ring.pointer
+        channels = int(head.channels) if head.kind == lib.JC_AUDIO else 0
+        ring.channels, ring.capacity = channels, int(head.capacity)
+        is_sound = head.magic == lib.JC_RING_MAGIC and head.version == lib.JC_RING_VERSION
+        if not is_sound or ring.capacity.bit_count() != 1 or size != _ring_bytes(channels, ring.capacity):
+            ring.close(unlink=False)
+            raise StorageDamagedError(f"the ring {path} is none of this version of jackcapture", path=path)
+        return ring
+
+    def _use(self, path: str, channels: int, capacity: int, mapped: mmap.mmap) -> None:
+        self.path = path
+        self.channels = channels
+        self.capacity = capacity
+        self._map = mapped
         self._buffer = ffi.from_buffer(self._map, require_writable=True)
         self.pointer = ffi.cast("jc_ring *", self._buffer)
-        lib.jc_ring_init(self.pointer, kind, channels or 1, capacity, sample_rate)
         self._gap_buffer = ffi.new("jc_gap[]", lib.JC_GAP_SLOTS)
 
     def lock_memory(self) -> str | None:
@@ -134,9 +178,40 @@ class Ring:
             return 0.0
         return min(1.0, (self.delivered - int(self.pointer.consumed)) / self.capacity)
 
+    @property
+    def moved_frame(self) -> int:
+        """The 64-bit JACK frame before which all of the take that runs is in chunks."""
+        return int(self.pointer.moved_frame)
+
+    @property
+    def consumed(self) -> int:
+        """What was given back to the callback."""
+        return int(self.pointer.consumed)
+
+    @property
+    def anchor(self) -> Anchor:
+        """Where JACK was at the start of the newest cycle; valid once `cycles` is not 0."""
+        head = self.pointer
+        return Anchor(
+            int(head.next_frame) - int(head.cycle_frames),
+            int(head.cycle_usecs),
+            (int(head.next_frame32) - int(head.cycle_frames)) % (1 << 32),
+            is_certain=False,
+        )
+
+    def adopt(self, shared: Any) -> None:
+        """Make whole what a dead engine has left; `shared`, a `jc_stream *`, goes on in it."""
+        lib.jc_ring_adopt(self.pointer, shared)
+
+    def known_gaps(self) -> list[RingGap]:
+        """Give the newest gaps, taken or not, in order."""
+        return self._gaps(lib.jc_ring_known_gaps(self.pointer, self._gap_buffer))
+
     def take_gaps(self) -> list[RingGap]:
         """Take the gaps since the last call."""
-        count = lib.jc_ring_take_gaps(self.pointer, self._gap_buffer, lib.JC_GAP_SLOTS)
+        return self._gaps(lib.jc_ring_take_gaps(self.pointer, self._gap_buffer, lib.JC_GAP_SLOTS))
+
+    def _gaps(self, count: int) -> list[RingGap]:
         gaps = (self._gap_buffer[i] for i in range(count))
         return [RingGap(int(gap.frame), int(gap.frames), int(gap.delivered), _CAUSES[gap.cause]) for gap in gaps]
 
@@ -148,9 +223,9 @@ class Ring:
         """From now on let the oldest frames of audio be overwritten."""
         lib.jc_ring_unguard(self.pointer)
 
-    def consume(self, consumed: int) -> None:
-        """Give what is before `consumed` back to the callback."""
-        lib.jc_ring_consume(self.pointer, consumed)
+    def consume(self, consumed: int, moved_frame: int) -> None:
+        """Give what is before `consumed` back to the callback: all before `moved_frame` is in chunks, or not wanted."""
+        lib.jc_ring_consume(self.pointer, consumed, moved_frame)
 
     def read(self, start: int, frames: int, sample_format: SampleFormat, address: int) -> int:
         """Write delivered frames [start, start + frames), interleaved, to `address`; gives how many samples clipped."""
@@ -164,3 +239,11 @@ class Ring:
         self._map.close()
         if unlink:
             os.unlink(self.path)
+
+
+def _ring_bytes(channels: int, capacity: int) -> int:
+    return int(lib.JC_RING_HEADER_BYTES) + (channels * capacity * 4 or capacity)
+
+
+def _mapped(descriptor: int, size: int) -> mmap.mmap:
+    return mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)

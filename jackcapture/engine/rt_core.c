@@ -18,12 +18,16 @@ static uint64_t first_frame(const jc_core *core, uint32_t frame32, uint64_t usec
 {
     if (core->resume_usecs == 0)
         return frame32;
+    uint64_t passed = usecs <= core->resume_usecs ? 0
+        : (uint64_t)((double)(usecs - core->resume_usecs) * core->sample_rate / 1e6 + 0.5);
     uint32_t ahead = frame32 - core->resume_frame32;
-    if (core->is_same_server && ahead < 0x80000000u)  /* else it counts anew, as another driver of PipeWire's does */
+    int is_same = core->is_same_server == JC_SAME_SERVER;
+    /* A counter may fall behind the time on a busy machine, by half of it at most, and never runs ahead of it. */
+    if (core->is_same_server == JC_PERHAPS_SAME_SERVER)
+        is_same = ahead <= passed + core->sample_rate && passed / 2 <= (uint64_t)ahead + core->sample_rate;
+    if (is_same && ahead < 0x80000000u)  /* else it counts anew, as another driver of PipeWire's does */
         return core->resume_frame + ahead;
-    if (usecs <= core->resume_usecs)
-        return core->resume_frame;
-    return core->resume_frame + (uint64_t)((double)(usecs - core->resume_usecs) * core->sample_rate / 1e6 + 0.5);
+    return core->resume_frame + passed;
 }
 
 /* Extend JACK's 32-bit frame. Frames that JACK skipped show up as a frame after the expected one. */
@@ -93,9 +97,9 @@ static void capture(jc_core *core, jc_stream *stream, const jc_clock *clock, uin
         ring->first_frame = frame;
         STORE(ring->settled_frame, frame);
     } else if (frame > ring->next_frame) {
-        lose(stream, ring->next_frame, frame - ring->next_frame, stream->was_down ? JC_GAP_SERVER_DOWN : JC_GAP_XRUN);
+        lose(stream, ring->next_frame, frame - ring->next_frame, stream->skip_cause);
     }
-    stream->was_down = 0;
+    stream->skip_cause = JC_GAP_XRUN;
 
     int is_midi = ring->kind == JC_MIDI;
     void *events = is_midi ? core->port_get_buffer(stream->ports[0], clock->nframes) : NULL;
@@ -120,6 +124,9 @@ static void capture(jc_core *core, jc_stream *stream, const jc_clock *clock, uin
     } else {
         lose(stream, frame, clock->nframes, JC_GAP_RING_OVERFLOW);
     }
+    ring->cycle_usecs = clock->usecs;
+    ring->cycle_frames = clock->nframes;
+    ring->next_frame32 = core->next_frame32 + clock->nframes;
     STORE(ring->next_frame, end);
     STORE(ring->cycles, ring->cycles + 1);
 }

@@ -11,13 +11,19 @@
 #define JC_MARK_SLOTS 1024
 #define JC_MARK_WORDS 9
 #define JC_RING_MAGIC 0x31474E4952434A00
-#define JC_RING_VERSION 2
+#define JC_RING_VERSION 3
 #define JC_RING_HEADER_BYTES 36864
 #define JC_MIDI_HEAD_BYTES 12
 #define JC_MIDI_CYCLE_BYTES 65536      /* the records of one cycle have at most so many bytes in a chunk */
 
 enum jc_ring_kind { JC_AUDIO = 0, JC_MIDI = 1 };
-enum jc_gap_cause { JC_GAP_XRUN = 0, JC_GAP_RING_OVERFLOW = 1, JC_GAP_SERVER_DOWN = 2, JC_GAP_MIDI_LOST = 3 };
+enum jc_gap_cause {
+    JC_GAP_XRUN = 0,
+    JC_GAP_RING_OVERFLOW = 1,
+    JC_GAP_SERVER_DOWN = 2,
+    JC_GAP_MIDI_LOST = 3,
+    JC_GAP_ENGINE_DIED = 4
+};
 enum jc_sample_format { JC_F32 = 0, JC_I24 = 1, JC_I16 = 2 };
 
 /* ---- rings: shared memory between the process callback and the writer thread ---- */
@@ -53,14 +59,18 @@ typedef struct {
     uint64_t gaps_pushed;
     uint64_t lost_pending;       /* frames of a gap that has not ended yet */
     uint64_t cycles;
-    uint64_t reserved1[1];
+    uint64_t cycle_usecs;        /* JACK's time at the start of the newest finished cycle, */
+    uint32_t cycle_frames;       /* its period, */
+    uint32_t next_frame32;       /* and JACK's counter (with the test offset) at `next_frame` */
+    uint64_t reserved1[6];
 
     /* written by the writer thread */
     uint64_t consumed;           /* what was taken out; while `guarded`, the callback never overwrites what is after it */
     uint64_t gaps_taken;
+    uint64_t moved_frame;        /* of the take that runs: all before it is in chunks; stored before `consumed` */
     uint32_t guarded;            /* audio only, 0: nobody records, the oldest frames are overwritten. MIDI: always 1 */
     uint32_t reserved2;
-    uint64_t reserved3[5];
+    uint64_t reserved3[4];
 
     jc_gap gaps[JC_GAP_SLOTS];
 } jc_ring;
@@ -72,7 +82,7 @@ typedef struct {
     uint64_t lost;               /* the callback's own: length of the gap that has not ended, */
     uint64_t lost_frame;         /* where it began, */
     uint32_t lost_cause;         /* and why */
-    uint32_t was_down;           /* set before it is published to the core of a new server: what is missing was its absence */
+    uint32_t skip_cause;         /* what frames are that JACK skipped; set before it is published to another core, else xrun */
 } jc_stream;
 
 /* ---- time ---- */
@@ -136,6 +146,9 @@ typedef struct {
 
 /* ---- the core ---- */
 
+/* Whether `resume_frame32` still counts: not, surely, or if the time that has passed agrees with it. */
+enum jc_same_server { JC_OTHER_SERVER = 0, JC_SAME_SERVER = 1, JC_PERHAPS_SAME_SERVER = 2 };
+
 typedef struct {
     /* set before the client is activated: libjack's functions, by the addresses that Python found */
     void *client;
@@ -155,7 +168,7 @@ typedef struct {
     uint64_t resume_frame;       /* the 64-bit frame that an earlier server had at `resume_usecs`; 0, 0: none */
     uint64_t resume_usecs;
     uint32_t resume_frame32;     /* the counter at `resume_frame`, if the server is still the same */
-    uint32_t is_same_server;
+    uint32_t is_same_server;     /* enum jc_same_server */
 
     /* written by JACK's threads */
     uint64_t now_sequence;       /* odd while `now` is being written */
@@ -219,7 +232,9 @@ uint64_t jc_ring_cycles(const jc_ring *ring);
 uint32_t jc_ring_take_gaps(jc_ring *ring, jc_gap *out, uint32_t most);
 void jc_ring_guard(jc_ring *ring, uint64_t consumed);
 void jc_ring_unguard(jc_ring *ring);
-void jc_ring_consume(jc_ring *ring, uint64_t consumed);
+void jc_ring_consume(jc_ring *ring, uint64_t consumed, uint64_t moved_frame);
+void jc_ring_adopt(jc_ring *ring, jc_stream *stream);
+uint32_t jc_ring_known_gaps(const jc_ring *ring, jc_gap *out);
 uint64_t jc_ring_read(const jc_ring *ring, uint64_t from, uint32_t frames, uint32_t sample_format, void *out);
 
 /* MIDI clock, counted by the records that a move has seen. */

@@ -101,9 +101,48 @@ void jc_ring_unguard(jc_ring *ring)
     STORE(ring->guarded, ring->kind == JC_MIDI);
 }
 
-void jc_ring_consume(jc_ring *ring, uint64_t consumed)
+/* All before `moved_frame` is in chunks, so that what is before `consumed` may be overwritten. */
+void jc_ring_consume(jc_ring *ring, uint64_t consumed, uint64_t moved_frame)
 {
+    STORE(ring->moved_frame, moved_frame);
     STORE(ring->consumed, consumed);
+}
+
+/*
+ * Make a ring whole that a dead engine has left, and let a stream go on in it. What a cycle had begun to put in when
+ * the engine died is not settled and is dropped; what was lost before and not yet pushed begins the stream's gap.
+ */
+void jc_ring_adopt(jc_ring *ring, jc_stream *stream)
+{
+    while (ring->gaps_pushed > 0 && ring->gaps[(ring->gaps_pushed - 1) % JC_GAP_SLOTS].frame >= ring->settled_frame)
+        ring->gaps_pushed--;
+    ring->gaps_taken = ring->gaps_pushed;
+    if (ring->kind == JC_MIDI) {
+        ring->delivered = jc_midi_skip(ring, ring->consumed, ring->delivered, ring->settled_frame);
+    } else if (ring->gaps_pushed > 0) {
+        const jc_gap *last = &ring->gaps[(ring->gaps_pushed - 1) % JC_GAP_SLOTS];
+        ring->delivered = last->delivered + ring->settled_frame - last->frame - last->frames;
+    } else {
+        ring->delivered = ring->settled_frame - ring->first_frame;
+    }
+    if (ring->next_frame < ring->settled_frame)
+        ring->next_frame = ring->settled_frame;
+    ring->lost_pending = ring->next_frame - ring->settled_frame;
+    stream->ring = ring;
+    stream->lost = ring->lost_pending;
+    stream->lost_frame = ring->settled_frame;
+    stream->lost_cause = JC_GAP_RING_OVERFLOW;
+    stream->skip_cause = JC_GAP_ENGINE_DIED;
+}
+
+/* Copy the newest gaps, JC_GAP_SLOTS at most, taken or not; for a ring that was adopted. */
+uint32_t jc_ring_known_gaps(const jc_ring *ring, jc_gap *out)
+{
+    uint64_t first = ring->gaps_pushed > JC_GAP_SLOTS ? ring->gaps_pushed - JC_GAP_SLOTS : 0;
+    uint32_t count = 0;
+    for (uint64_t i = first; i < ring->gaps_pushed; i++)
+        out[count++] = ring->gaps[i % JC_GAP_SLOTS];
+    return count;
 }
 
 /* Round to nearest, ties to even, as numpy's rint does: adding 1.5 * 2^52 leaves no bit below one. */

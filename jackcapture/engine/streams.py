@@ -14,10 +14,17 @@ from jackcapture.engine.clock import EngineClock, Observation
 from jackcapture.engine.connections import Connections, Look
 from jackcapture.engine.feeds import make_feed
 from jackcapture.engine.jack_client import JackClient
+from jackcapture.engine.journal import Journal
 from jackcapture.engine.recorder import Recorder
-from jackcapture.engine.ring import MIDI_RING_BYTES, Ring, ring_capacity
+from jackcapture.engine.ring import MIDI_RING_BYTES, Anchor, Ring, ring_capacity
 from jackcapture.engine.writer import Writer
-from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
+from jackcapture.errors import (
+    ConflictError,
+    JackCaptureError,
+    NotFoundError,
+    StorageDamagedError,
+    UnreachableError,
+)
 from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.uris import StreamUri, parse_stream_uri, port_name
 from jackcapture.protocol.messages import Event, StreamState
@@ -29,6 +36,8 @@ RETIREMENT_CYCLES = 2
 
 RETRY_SECONDS = 2.0
 
+RING_SUFFIX = ".ring"
+
 Attached = Callable[[JackCaptureError | None], None]
 
 
@@ -39,6 +48,7 @@ class _Attachment:
     slot: int
     ports: list[Any]
     ring: Ring
+    journal: Journal
     shared: Any
     connections: Connections
     port_array: Any = None
@@ -46,6 +56,15 @@ class _Attachment:
     is_running: bool = False  # this server's cycles have reached the ring
     cycles_before: int = 0  # of earlier servers
     free_at_cycle: int = 0
+
+    def keep(self, state: StreamState) -> None:
+        """Leave a state for the next engine, should this one die; writer thread."""
+        self.journal.write(replace(state, ports=self.connections.ports))
+
+    def close(self) -> None:
+        """Let go of the ring; the callback and the recorder have."""
+        self.ring.close()
+        self.journal.remove()
 
 
 @dataclass(slots=True)
@@ -132,13 +151,13 @@ class EngineStreams:
                 continue
             if not place.is_plugged:
                 stream.attachment = None
-                place.ring.close()
+                place.close()
                 continue
             place.connections.suspend()
             place.ports, place.is_running = [], False
             self._writer.call(functools.partial(stream.recorder.suspend, reason))
         for place in self._retired:
-            place.ring.close()
+            place.close()
         self._retired.clear()
 
     def close(self, reason: str) -> None:
@@ -147,11 +166,31 @@ class EngineStreams:
             place, stream.attachment = stream.attachment, None
             if place is not None:
                 self._writer.call(functools.partial(stream.recorder.unplug, reason))
-                place.ring.close()
+                place.close()
 
     def observe(self) -> Observation | None:
         """Observe all clocks; None while there is no server or it has run no cycle."""
         return None if self._clock is None else self._clock.observe()
+
+    def adopt(self) -> dict[int, Anchor]:
+        """Take up what an engine that died has left; before the writer runs.
+
+        Gives where the frames of each sample rate go on.
+        """
+        anchors: dict[int, Anchor] = {}
+        for name in sorted(os.listdir(self._ring_directory)):
+            path = os.path.join(self._ring_directory, name)
+            if name.endswith(RING_SUFFIX):
+                try:
+                    ring = self._adopt(path)
+                except JackCaptureError as error:
+                    log.error("what an engine left is lost: %s", error)
+                    continue
+                newest = anchors.get(rate := int(ring.pointer.sample_rate))
+                if newest is None or newest.monotonic_us < ring.anchor.monotonic_us:
+                    anchors[rate] = ring.anchor
+        self._remove_leavings()
+        return anchors
 
     # --- streams ---
 
@@ -194,7 +233,7 @@ class EngineStreams:
             if self._client is not None and stream.is_in_graph:
                 self._retire(stream.attachment, self._client)
             else:
-                stream.attachment.ring.close()
+                stream.attachment.close()
 
     # --- once in a while ---
 
@@ -213,7 +252,7 @@ class EngineStreams:
             self._retired.remove(place)
             for port in place.ports:
                 client.unregister(port)
-            place.ring.close()
+            place.close()
 
     def awaits_cycle(self) -> bool:
         """Whether something waits for JACK's next cycle."""
@@ -231,7 +270,7 @@ class EngineStreams:
             self._writer.submit(lambda: stream.recorder.resume(clock), _ignore)
         else:
             feed = make_feed(place.ring, stream.definition, self._ring_seconds)
-            self._writer.submit(lambda: stream.recorder.plug(feed, clock), _ignore)
+            self._writer.submit(lambda: stream.recorder.plug(feed, clock, place.keep), _ignore)
         place.is_plugged = place.is_running = True
         stream.answer_waiting(None)
 
@@ -291,12 +330,46 @@ class EngineStreams:
                     client.unregister(port)
                 raise
             shared = ffi.new("jc_stream *", {"ring": ring.pointer})
-            place = stream.attachment = _Attachment(slot, [], ring, shared, Connections(definition))
+            place = stream.attachment = _Attachment(slot, [], ring, Journal(ring.path), shared, Connections(definition))
         place.slot, place.ports, place.cycles_before = slot, ports, place.ring.cycles
         place.port_array = ffi.new("void *[]", [client.pointer_of(port) for port in ports])
         place.shared.ports = place.port_array
-        place.shared.was_down = place.is_plugged
+        if place.is_plugged and place.shared.skip_cause == lib.JC_GAP_XRUN:  # else an engine died, too
+            place.shared.skip_cause = lib.JC_GAP_SERVER_DOWN
         lib.jc_set_stream(client.core, slot, place.shared)
+
+    def _adopt(self, path: str) -> Ring:
+        """Go on with a stream that an engine left; raises `StorageDamagedError` if that cannot be."""
+        ring, journal = Ring.open(path), Journal(path)
+        try:
+            state = journal.read()
+            definition = state.definition
+            channels = definition.ports if definition.is_audio else 0
+            if (ring.channels, int(ring.pointer.sample_rate)) != (channels, definition.sample_rate) or not ring.cycles:
+                raise StorageDamagedError(f"the ring {path} is not that of {definition.uri}", path=path)
+            shared = ffi.new("jc_stream *")
+            ring.adopt(shared)
+            place = _Attachment(0, [], ring, journal, shared, Connections(definition, state.ports), is_plugged=True)
+            place.connections.suspend()
+            stream = EngineStream(definition, Recorder(definition, self._publish), place)
+            feed = make_feed(ring, definition, self._ring_seconds, adopted=True)
+            stream.recorder.adopt(feed, place.keep, state)
+        except JackCaptureError:
+            ring.close(unlink=False)
+            raise
+        self._streams[definition.uri] = stream
+        self._writer.add(stream.recorder)
+        log.warning("%s goes on where an engine that died left off", definition.uri)
+        return ring
+
+    def _remove_leavings(self) -> None:
+        """Remove what of an engine that died could not be taken up."""
+        places = [stream.attachment for stream in self._streams.values()]
+        ours = {path for place in places if place is not None for path in (place.ring.path, place.journal.path)}
+        for name in os.listdir(self._ring_directory):
+            path = os.path.join(self._ring_directory, name)
+            if path not in ours:
+                os.unlink(path)
 
     def _retire(self, place: _Attachment, client: JackClient) -> None:
         lib.jc_set_stream(client.core, place.slot, ffi.NULL)
@@ -317,7 +390,7 @@ class EngineStreams:
         if isinstance(definition.format, AudioFormat):
             channels = definition.format.channels
             capacity = ring_capacity(self._ring_seconds, definition.sample_rate)
-        path = os.path.join(self._ring_directory, f"{os.getpid()}-{self._rings_made}.ring")
+        path = os.path.join(self._ring_directory, f"{os.getpid()}-{time.time_ns()}-{self._rings_made}{RING_SUFFIX}")
         ring = Ring(path, channels, capacity, definition.sample_rate)
         warning = ring.lock_memory()
         if warning is not None and not self.warnings:  # one such is enough to act on

@@ -44,6 +44,10 @@ class Timeline:
         number = self._started_by(frame)
         return self._gaps[number].frame if number < len(self._gaps) else None
 
+    def gaps_between(self, frame: int, end_frame: int) -> list[RingGap]:
+        """Give the gaps that begin in `[frame, end_frame)`."""
+        return [gap for gap in self._gaps if frame <= gap.frame < end_frame]
+
     def delivered_before(self, frame: int) -> int:
         """Count what was delivered before a frame."""
         number = self._started_by(frame)

@@ -64,9 +64,9 @@ class SteppedRing(Ring):
         super().guard(consumed)
         self._step()
 
-    def consume(self, consumed: int) -> None:
+    def consume(self, consumed: int, moved_frame: int = 0) -> None:
         self._step()
-        super().consume(consumed)
+        super().consume(consumed, moved_frame)
 
     def _step(self) -> None:
         if self.between is not None:

@@ -10,7 +10,7 @@ from jackcapture.model.overviews import overview_bytes, overview_path, overview_
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import StreamStatus
 from jackcapture.model.uris import parse_stream_uri
-from jackcapture.protocol.messages import AT_ONCE, Event, StreamChunkFull, StreamGap
+from jackcapture.protocol.messages import AT_ONCE, Event, StreamChunkFull, StreamGap, StreamState
 from parts.core_harness import RATE, Attached, CoreHarness, as_stored
 from parts.overviews import check_overview_bytes
 
@@ -30,10 +30,11 @@ class Rig:
         self.definition = StreamDefinition(uri, "a rig", audio, chunk_bytes)
         self.harness = CoreHarness(first_frame)
         self.events: list[Event] = []
+        self.kept: list[StreamState] = []
         self.recorder = Recorder(self.definition, self.events.append)
         self.attached: Attached = self.harness.attach(channels, CAPACITY)
         self.harness.cycle(1)
-        self.recorder.plug(make_feed(self.attached.ring, self.definition, 1.0), self.harness.clock)
+        self.recorder.plug(make_feed(self.attached.ring, self.definition, 1.0), self.harness.clock, self.kept.append)
         self.take_events = 0  # events before the present take
         self.stopped: list[bool] = []
         self._files = 0

@@ -312,7 +312,7 @@ def test_a_server_that_goes_leaves_all_that_the_ring_held(rig: Rig) -> None:
     with CoreHarness(50) as another:
         rig.attached = another.attach(2, CAPACITY)
         another.cycle(1)
-        rig.recorder.plug(make_feed(rig.attached.ring, rig.definition, 1.0), another.clock)
+        rig.recorder.plug(make_feed(rig.attached.ring, rig.definition, 1.0), another.clock, rig.kept.append)
         rig.start(take_number=2, first_sample=320)
         another.cycle(64)
         rig.stop()
