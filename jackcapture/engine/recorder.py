@@ -274,9 +274,12 @@ class Recorder:
         self._publish(StreamGap(self._definition.uri, gap))
 
     def _pass_mark(self, source: _Input, take: _Take, chunk: _OpenChunk) -> int | None:
-        """Keep the mark at the take's frame, if one is there and of use; give the frame of the next one."""
+        """Keep the marks up to the take's frame, those that are of use; give the frame of the next one.
+
+        There is more than one at a server's return: what comes is moved before its clock is there.
+        """
         mark = source.clock.mark_from(take.unmarked_frame)
-        if mark is not None and mark.frame <= take.frame:
+        while mark is not None and mark.frame <= take.frame:
             take.unmarked_frame = mark.frame + 1
             if mark.reasons or mark.monotonic_us >= take.snapshot_due_us:
                 also = () if take.snapshot_due_us else (ClockReason.TAKE,)
