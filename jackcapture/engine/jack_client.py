@@ -86,6 +86,8 @@ class JackClient:
         self._client = _open(name, server)
         self.name: str = self._client.name
         self.sample_rate: int = self._client.samplerate
+        self.forgets_ports = "PipeWire" not in jack.version_string()
+        """Whether ports that come during a freewheel are lost at its end, as jackd's are."""
         self.core = ffi.new("jc_core *")
         self.core.client = ffi.cast("void *", _address(jack._ffi, self._client._ptr))
         self.core.last_frame_time = self._function("uint32_t(*)(void *)", jack._ffi, jack._lib, "jack_last_frame_time")
@@ -113,9 +115,7 @@ class JackClient:
         self._heard = (time.monotonic(), 0, 0)
         for setter, (kind, function) in _CALLBACKS.items():
             self._set_callback(setter, kind, function, self.core)
-        self._set_callback(
-            "jack_set_port_connect_callback", "JackPortConnectCallback", "jc_port_connect", self._cables
-        )
+        self._set_callback("jack_set_port_connect_callback", "JackPortConnectCallback", "jc_port_connect", self._cables)
         client = _unbound.cast("void *", _address(jack._ffi, self._client._ptr))
         _libjack.jack_on_shutdown(  # the only one that PipeWire calls
             client,
@@ -335,4 +335,3 @@ def pattern_matcher(pattern: str) -> Callable[[str], Any]:
         raise InvalidValueError(
             f"{pattern[:100]!r} is not a regular expression over port names: {error}", pattern=pattern
         ) from None
-

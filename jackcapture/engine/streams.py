@@ -11,7 +11,7 @@ from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.clock import EngineClock, Observation
-from jackcapture.engine.connections import Connections, Look
+from jackcapture.engine.connections import Connections, DoomedPorts, Look
 from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.ring import Ring, ring_capacity
@@ -101,6 +101,7 @@ class EngineStreams:
         self._retired: list[_Attachment] = []
         self._ports_seen = self._cables_seen = -1
         self._was_freewheeling = False
+        self._doomed = DoomedPorts()
         self._next_retry = 0.0
         self._rings_made = 0
         self.warnings: list[str] = []
@@ -113,6 +114,7 @@ class EngineStreams:
         self._clock = EngineClock(client.core, client.get_time, client.sample_rate)
         self._ports_seen = self._cables_seen = -1
         self._was_freewheeling = False
+        self._doomed = DoomedPorts()
         for stream in self._streams.values():
             try:
                 self._attach(stream, client)
@@ -245,7 +247,7 @@ class EngineStreams:
             self._ports_seen, self._cables_seen = ports, cables
 
     def _look(self, client: JackClient, places: Iterable[_Attachment], *, everything: bool) -> None:
-        look = Look(client, self._ports_seen)
+        look = Look(client, self._ports_seen, self._doomed)
         for place in places:
             place.connections.update(look, place.ports, everything=everything)
 
@@ -268,6 +270,11 @@ class EngineStreams:
                 f"{client.sample_rate} Hz; run JACK at {rate} Hz or create a stream for this rate",
                 sample_rate=rate,
                 jack_sample_rate=client.sample_rate,
+            )
+        if client.is_freewheeling and client.forgets_ports:  # and a connection to one would end the server
+            raise ConflictError(
+                f"{definition.uri} cannot come into the graph while JACK freewheels: jackd forgets ports that are "
+                "registered meanwhile; try again when the freewheel is over"
             )
         slot = self._free_slot()
         ports: list[Any] = []
