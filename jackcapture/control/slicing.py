@@ -16,7 +16,7 @@ from jackcapture.formats.wav import wav_header, wav_padding
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.progress import Progress
-from jackcapture.model.results import GapResult, SliceResult, WallClockRange
+from jackcapture.model.results import GapResult, LatencyResult, SliceResult, WallClockRange
 from jackcapture.model.times import iso
 from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Sealed, Store
@@ -63,7 +63,7 @@ def cut(
         bytes=sealed.bytes,
         stream_uri=request.stream.uri,
         sample_range=(request.from_sample, request.to_sample),
-        sample_rate=excerpt.definition.audio.sample_rate,
+        sample_rate=excerpt.definition.sample_rate,
         channels=excerpt.definition.audio.channels,
         source_chunks=tuple(
             piece.address.id if isinstance(piece.address, Staging) else piece.address.hash for piece in excerpt.pieces
@@ -73,6 +73,7 @@ def cut(
         wall_clock=wall_clock,
         clipped=clipped,
         path=path,
+        capture_latency=_capture_latency(catalog, request.stream, excerpt),
     )
     artifact = Artifact(
         id=result.artifact_id,
@@ -90,6 +91,7 @@ def cut(
             "channels": result.channels,
             "takes": list(result.takes),
             "source_chunks": list(result.source_chunks),
+            "capture_latency": [{"min": latency.min, "max": latency.max} for latency in result.capture_latency],
             "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
             "wall_clock": None
             if wall_clock is None
@@ -141,6 +143,19 @@ def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str,
         raise
 
 
+def _capture_latency(catalog: Catalog, stream: ManagedStream, excerpt: Excerpt) -> tuple[LatencyResult, ...]:
+    """Give for each port the least and the most of all takes that the excerpt covers; nothing if none is known."""
+    by_take = {record.take.number: record.take.latencies for record in catalog.takes(stream.uri)}
+    live = stream.take
+    if live is not None and live.latencies:
+        by_take[live.number] = live.latencies
+    known = [by_take[number] for number in excerpt.takes if by_take.get(number)]
+    return tuple(
+        LatencyResult(min(latency.min for latency in port), max(latency.max for latency in port))
+        for port in zip(*known, strict=False)
+    )
+
+
 def _wall_clock(catalog: Catalog, excerpt: Excerpt) -> WallClockRange | None:
     first = _moment(catalog, excerpt, excerpt.takes[0], excerpt.from_sample)
     last = _moment(catalog, excerpt, excerpt.takes[-1], excerpt.to_sample)
@@ -156,4 +171,4 @@ def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int)
     }
     snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
     ordered = [snapshots[at] for at in sorted(snapshots)]
-    return wall_clock_at(ordered, position, excerpt.definition.audio.sample_rate)
+    return wall_clock_at(ordered, position, excerpt.definition.sample_rate)

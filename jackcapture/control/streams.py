@@ -180,6 +180,8 @@ class Streams:
         stream.engine_state = await self._link.request(start, StreamState)
         for spare in chunks[1:]:
             await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
+        stream.take.see_ports(stream.engine_state.ports)
+        await self._note_latencies(stream, stream.take)
 
     async def _undo_start(self, streams: list[ManagedStream], unused: dict[StreamUri, list[str]]) -> None:
         """Take back a start that failed for one of its streams; what was recorded meanwhile is kept."""
@@ -210,6 +212,7 @@ class Streams:
         assert take.ended_samples is not None
         while take.pending:
             await asyncio.gather(*(self._chunks.seal(stream, full) for full in list(take.pending.values())))
+        await self._note_latencies(stream, take)
         await asyncio.to_thread(
             self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
         )
@@ -298,6 +301,7 @@ class Streams:
                 stream.uri, state.take_number, state.start_frame, state.first_sample, None, engine.wall_clock_ns, None
             )
             await asyncio.to_thread(self._catalog.begin_take, begun)
+            known = last.take.latencies if last is not None and last.take.number == state.take_number else ()
             stream.take = LiveTake(
                 state.take_number,
                 state.start_frame,
@@ -306,6 +310,8 @@ class Streams:
                 given=[path for path in (state.chunk.path, *state.spares) if path],
                 next_index=state.chunk.index,
                 next_sample=state.chunk.first_sample,
+                latencies=known,
+                noted_latencies=known,
             )
         elif last is not None and unfinished:
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
@@ -315,7 +321,7 @@ class Streams:
 
     async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
         """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
-        if stream.definition.audio.sample_rate != engine.sample_rate:
+        if stream.definition.sample_rate != engine.sample_rate:
             return  # a start says so; JACK may come back at the right rate
         try:
             await self._attach(stream)
@@ -331,6 +337,23 @@ class Streams:
         take = stream.take
         if take is not None and state.take_number == take.number:
             take.head_sample = max(take.head_sample, state.head_sample)
+            take.see_ports(state.ports)
+            if take.latencies != take.noted_latencies:
+                self._chunks.spawn(self._note_latencies_quietly(stream, take))
+
+    async def _note_latencies(self, stream: ManagedStream, take: LiveTake) -> None:
+        """Enter a take's latencies in the catalog if they are others than those that it has."""
+        async with take.noting:
+            latencies = take.latencies
+            if latencies != take.noted_latencies:
+                await asyncio.to_thread(self._catalog.note_latencies, stream.uri, take.number, latencies)
+                take.noted_latencies = latencies
+
+    async def _note_latencies_quietly(self, stream: ManagedStream, take: LiveTake) -> None:
+        try:
+            await self._note_latencies(stream, take)
+        except JackCaptureError as error:  # the next state tries again
+            log.warning("%s: the latencies of take %d are not noted: %s", stream.uri, take.number, error)
 
     def _note_end(self, stream: ManagedStream, state: StreamState) -> None:
         """Note that the engine has ended the take."""
@@ -344,13 +367,12 @@ class Streams:
         """End the take of an engine that is no more, with what it is known to have written into its chunks."""
         take = stream.take
         assert take is not None
-        audio = stream.definition.audio
-        while take.next_sample < take.head_sample and take.given:
+        while stream.definition.is_audio and take.next_sample < take.head_sample and take.given:
             samples = min(take.head_sample - take.next_sample, stream.definition.chunk_frames)
             full = StreamChunkFull(
                 stream_uri=stream.uri,
                 path=take.given.pop(0),
-                bytes_written=samples * audio.frame_bytes,
+                bytes_written=samples * stream.definition.audio.frame_bytes,
                 samples_written=samples,
                 wall_clock_ns=take.head_wall_clock_ns,
                 take_number=take.number,

@@ -36,7 +36,7 @@ async def stream_slice(
         check_new_file(out)
     state = (await services.streams.drained([stream.uri])).get(stream.uri)
     existing = await asyncio.to_thread(extent, services.catalog, stream, state)
-    rate = stream.definition.audio.sample_rate
+    rate = stream.definition.sample_rate
     from_sample, to_sample = (
         resolve_place(place, first_sample=existing.first_sample, head_sample=existing.head_sample, sample_rate=rate)
         for place in (first, last)
@@ -92,7 +92,7 @@ def _common_range(
     pairs: list[tuple[ManagedStream, StreamState]], length_ns: int, asked: str
 ) -> tuple[list[SliceRequest], bool]:
     """Give one range of JACK frames for all streams: up to the newest frame that each of them has."""
-    rate = pairs[0][0].definition.audio.sample_rate
+    rate = pairs[0][0].definition.sample_rate
     starts = [state.start_frame for _, state in pairs]
     heads = [state.start_frame + state.head_sample - state.first_sample for _, state in pairs]
     to_frame = min(heads)
