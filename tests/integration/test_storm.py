@@ -10,7 +10,7 @@ import pytest
 from jackcapture import Client
 from parts.disturbers import JackRemote, StartJackRemote, StartLateClient
 from parts.jackd import JackServer, StartServer
-from parts.rig import RATE, RigProcess, StartRig, small_rings, wait_for
+from parts.rig import RATE, RigProcess, StartRig, settings_file, wait_for
 from parts.sources import FrameSource, StartSource, expected_samples
 from parts.witness import Call, Witness, expected_take
 
@@ -168,7 +168,8 @@ def test_what_comes_and_goes_costs_the_others_no_frame(
     frame_source(jack_server)
     guest = frame_source(jack_server, 1, first_channel=2, name="guest")
     remote = jack_remote(jack_server)
-    rig = start_rig(jack_server, environment=small_rings(tmp_path, 4))
+    # Many channels must fit into the 64 MiB of shared memory that a container has.
+    rig = start_rig(jack_server, environment=settings_file(tmp_path, ring_seconds=4))
     steady = {f"stream://test/steady-{number}": 1 + (number % 4 == 0) for number in range(32)}
     with rig.client() as client:
         for uri, channels in steady.items():
