@@ -95,8 +95,8 @@ def insert_observations(
                 ",".join(at.reasons),
                 at.period,
                 at.is_freewheeling,
-                _differences_as_json(at.transport),
-                _differences_as_json(at.midi_clock),
+                json.dumps(differences(at.transport)),
+                json.dumps(differences(at.midi_clock)),
             )
             for at in clocks
         ],
@@ -126,11 +126,11 @@ def latencies_as_json(latencies: Iterable[Latency]) -> str:
     return json.dumps([[latency.min, latency.max] for latency in latencies])
 
 
-def _differences_as_json(clock: Transport | MidiClock) -> str:
-    """Write what differs from a clock that has not moved, which most clocks have not: a row a second adds up."""
+def differences(clock: Transport | MidiClock) -> dict[str, Any]:
+    """Give what differs from a clock that has not moved, which most clocks have not: a row a second adds up."""
     still = type(clock)()
     names = (field.name for field in dataclasses.fields(clock))
-    return json.dumps({name: getattr(clock, name) for name in names if getattr(clock, name) != getattr(still, name)})
+    return {name: getattr(clock, name) for name in names if getattr(clock, name) != getattr(still, name)}
 
 
 def insert_artifact(db: sqlite3.Connection, artifact: Artifact) -> None:

@@ -30,7 +30,9 @@ def _create(
     channels: Annotated[int | None, typer.Option(help="How many audio channels, 1 to 1024.")] = None,
     midi: Annotated[bool, typer.Option("--midi", help="A MIDI stream instead of audio.")] = False,
     source: Annotated[list[str] | None, typer.Option(help="A port, or a pattern over ports, to connect.")] = None,
-    sample_format: Annotated[str, typer.Option("--format", help="f32, i24 or i16.")] = "f32",
+    sample_format: Annotated[
+        str | None, typer.Option("--format", help="f32, i24 or i16; f32 unless given. Not for MIDI.")
+    ] = None,
     chunk_bytes: Annotated[int | None, typer.Option(help="Bytes of a chunk; at least 4096.")] = None,
     rate: Annotated[int | None, typer.Option(help="Sample rate in Hz; JACK's unless given.")] = None,
 ) -> None:

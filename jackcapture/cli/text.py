@@ -33,16 +33,30 @@ def stream(result: dict[str, Any]) -> None:
     print(f"{result['uri']}: {result['status']}")
     if result["error"]:
         print(f"  error: {result['error']}")
-    audio = result["format"]
-    rate = audio["sample_rate"]
-    form = f"{audio['channels']} channels, {rate} Hz, {audio['sample_format']}"
+    rate = result["format"]["sample_rate"]
+    form = f"MIDI, {rate} Hz"
+    if (audio := result["format"])["type"] == "audio":
+        form = f"{audio['channels']} channels, {rate} Hz, {audio['sample_format']}"
     print(f"  {form}, chunks of {result['chunk_size_bytes']} bytes")
     print(f"  head {result['head_sample']} ({duration(result['head_sample'] / rate)}), {len(result['takes'])} takes")
     chunks = result["chunks"]
     print(f"  {chunks['sealed']} chunks sealed, {chunks['staging']} in staging, ring {result['ring_fill']:.0%} full")
     print(f"  {result['gap_count']} gaps, {result['lost_frames']} frames lost")
+    if result["clipped_samples"]:
+        print(f"  {result['clipped_samples']} samples clipped")
     for connection in result["connections"]:
-        print(f"  {connection['port']} <- {', '.join(connection['connections']) or 'not connected'}")
+        late = latency(connection["latency"])
+        print(f"  {connection['port']} <- {', '.join(connection['connections']) or 'not connected'}{late}")
+    for source in result["unconnected"]:
+        print(f"  unconnected: {source} (there is no such port; its channel is silent)")
+
+
+def latency(result: dict[str, Any]) -> str:
+    """Give a capture latency as the end of a line; nothing if there is none."""
+    least, most = result["min"], result["max"]
+    if not most:
+        return ""
+    return f", latency {least} frames" if least == most else f", latency {least} to {most} frames"
 
 
 def streams(results: list[dict[str, Any]]) -> None:
@@ -53,7 +67,7 @@ def streams(results: list[dict[str, Any]]) -> None:
     rows = [("STREAM", "STATUS", "CHANNELS", "LENGTH", "GAPS")]
     for result in results:
         seconds = result["head_sample"] / result["format"]["sample_rate"]
-        channels = str(result["format"]["channels"])
+        channels = str(result["format"].get("channels", "MIDI"))
         rows.append((result["uri"], result["status"], channels, duration(seconds), str(result["gap_count"])))
     table(rows)
 
@@ -68,6 +82,9 @@ def slice_(result: dict[str, Any]) -> None:
         print(f"  {at['from']} to {at['to']}, within {at['error_ms']} ms")
     if result["clipped"]:
         print("  less was recorded than was asked for")
+    for port, late in enumerate(result["capture_latency"], 1):
+        if late["max"]:
+            print(f"  channel {port}{latency(late)}")
     for gap in result["gaps"]:
         print(f"  gap: {gap['frames']} frames at {gap['position']} ({gap['cause']})")
     if result["path"]:

@@ -37,7 +37,7 @@ class ChunkSupply:
 
     def spares_wanted(self, definition: StreamDefinition) -> int:
         """Give how many spares a stream needs to go on for `spare_seconds` without control."""
-        seconds_per_chunk = definition.chunk_frames / definition.audio.sample_rate
+        seconds_per_chunk = definition.chunk_frames / definition.sample_rate
         return min(MAX_SPARES, max(MIN_SPARES, math.ceil(self._settings.spare_seconds / seconds_per_chunk)))
 
     async def make(self, definition: StreamDefinition) -> str:
@@ -96,6 +96,7 @@ class ChunkSupply:
                     wall_clock_ns=full.wall_clock_ns,
                     gaps=full.gaps,
                     clocks=full.clocks,
+                    clipped_samples=full.clipped_samples,
                 ),
                 sealed.content,
                 None if overview is None else overview.content,

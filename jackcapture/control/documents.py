@@ -6,6 +6,7 @@ from typing import Any
 
 from jackcapture.catalog import Catalog, StreamRecord
 from jackcapture.catalog.catalog import new_artifact_id
+from jackcapture.catalog.rows import differences
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.store import Store
@@ -52,6 +53,7 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
                 "started_at_ns": take.started_at_ns,
                 "ended_at_ns": take.ended_at_ns,
                 "error": record.error,
+                "latencies": [{"min": latency.min, "max": latency.max} for latency in take.latencies],
                 "chunks": [
                     {
                         "index": sealed.chunk.index,
@@ -61,6 +63,7 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
                         "content_hash": sealed.content.hash,
                         "overview_hash": None if sealed.overview is None else sealed.overview.hash,
                         "wall_clock_ns": sealed.chunk.wall_clock_ns,
+                        "clipped_samples": sealed.chunk.clipped_samples,
                     }
                     for sealed in chunks
                     if sealed.take_number == take.number
@@ -75,6 +78,11 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
                         "jack_frame": at.jack_frame,
                         "monotonic_us": at.monotonic_us,
                         "wall_clock_ns": at.wall_clock_ns,
+                        "reasons": [reason.value for reason in at.reasons],
+                        "period": at.period,
+                        "is_freewheeling": at.is_freewheeling,
+                        "transport": differences(at.transport),
+                        "midi_clock": differences(at.midi_clock),
                     }
                     for at in catalog.clocks(uri, take.number, 0, _EVERYTHING)
                 ],

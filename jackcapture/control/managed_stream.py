@@ -1,13 +1,14 @@
 """What control remembers of a stream between two messages of the engine."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from jackcapture.catalog import StreamRecord
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import RUNNING, StreamStatus
+from jackcapture.model.takes import NO_LATENCY, RUNNING, Latency, StreamStatus
 from jackcapture.model.uris import StreamUri
-from jackcapture.protocol.messages import StreamChunkFull, StreamState
+from jackcapture.protocol.messages import PortConnections, StreamChunkFull, StreamState
 
 
 @dataclass(slots=True)
@@ -27,6 +28,15 @@ class LiveTake:
     ended_samples: int | None = None
     ended_at_ns: int = 0
     error: str = ""
+    latencies: tuple[Latency, ...] = ()  # of its ports' sources, as last seen
+    noted_latencies: tuple[Latency, ...] = ()  # those that the catalog has
+    noting: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while latencies are entered, the newest last
+
+    def see_ports(self, ports: Iterable[PortConnections]) -> None:
+        """Take the latencies of ports that are connected; what was connected last is what a port has recorded."""
+        known = dict(enumerate(self.latencies))
+        found = tuple(port.latency if port.connections else known.get(i, NO_LATENCY) for i, port in enumerate(ports))
+        self.latencies = found or self.latencies
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from jackcapture.formats.wav import wav_header, wav_padding
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.progress import Progress
-from jackcapture.model.results import GapResult, SliceResult, WallClockRange
+from jackcapture.model.results import GapResult, LatencyResult, SliceResult, WallClockRange
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.times import iso
 from jackcapture.protocol.messages import StreamState
@@ -88,6 +88,7 @@ def cut(
         wall_clock=wall_clock,
         clipped=clipped,
         path=path,
+        capture_latency=_capture_latency(catalog, request.stream, excerpt),
     )
     artifact = Artifact(
         id=result.artifact_id,
@@ -105,6 +106,7 @@ def cut(
             "channels": result.channels,
             "takes": list(result.takes),
             "source_chunks": list(result.source_chunks),
+            "capture_latency": [{"min": latency.min, "max": latency.max} for latency in result.capture_latency],
             "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
             "wall_clock": None
             if wall_clock is None
@@ -155,6 +157,19 @@ def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str,
     except BaseException:
         store.discard(staging)
         raise
+
+
+def _capture_latency(catalog: Catalog, stream: ManagedStream, excerpt: Excerpt) -> tuple[LatencyResult, ...]:
+    """Give for each port the least and the most of all takes that the excerpt covers; nothing if none is known."""
+    by_take = {record.take.number: record.take.latencies for record in catalog.takes(stream.uri)}
+    live = stream.take
+    if live is not None and live.latencies:
+        by_take[live.number] = live.latencies
+    known = [by_take[number] for number in excerpt.takes if by_take.get(number)]
+    return tuple(
+        LatencyResult(min(latency.min for latency in port), max(latency.max for latency in port))
+        for port in zip(*known, strict=False)
+    )
 
 
 def _wall_clock(catalog: Catalog, excerpt: Excerpt) -> WallClockRange | None:

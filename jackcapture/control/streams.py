@@ -4,22 +4,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from typing import Any
+from collections.abc import AsyncIterator, Iterable
 
-from jackcapture.catalog import Catalog, SealedChunk
-from jackcapture.control.chunk_supply import MIN_SPARES, ChunkSupply
+from jackcapture.catalog import Catalog
+from jackcapture.control.chunk_keeping import ChunkKeeper
+from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
-from jackcapture.errors import (
-    ConflictError,
-    InvalidValueError,
-    JackCaptureError,
-    NotFoundError,
-    StorageError,
-    UnreachableError,
-)
+from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
@@ -42,11 +35,9 @@ class Streams:
     def __init__(self, store: Store, catalog: Catalog, supply: ChunkSupply, link: EngineLink) -> None:
         self._store = store
         self._catalog = catalog
-        self._supply = supply
         self._link = link
+        self._chunks = ChunkKeeper(supply, link, self._stop_for_lack_of_space)
         self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
-        self._sealing: dict[str, asyncio.Task[SealedChunk]] = {}  # by path
-        self._background: set[asyncio.Task[None]] = set()
         self._creating = asyncio.Lock()
         self.wants_state = asyncio.Event()
         """Set when something happened that the engine's state would explain."""
@@ -112,7 +103,7 @@ class Streams:
                     raise ConflictError(f"{stream.uri} is recording already; stop it first", uri=stream.uri)
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
-            first_chunks = await self._first_chunks(streams)
+            first_chunks = await self._chunks.first_chunks(streams)
             state = await self._link.request(
                 messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
             )
@@ -126,7 +117,7 @@ class Streams:
                 await self._undo_start(streams, first_chunks)
                 raise
         for stream in streams:
-            self._spawn(self._top_up(stream))
+            self._chunks.top_up_soon(stream)
         return streams
 
     async def stop(self, uris: Iterable[str]) -> list[ManagedStream]:
@@ -151,9 +142,7 @@ class Streams:
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        for task in list(self._background):
-            task.cancel()
-        await asyncio.gather(*self._background, *self._sealing.values(), return_exceptions=True)
+        await self._chunks.close()
 
     def _named(self, uris: Iterable[str]) -> list[ManagedStream]:
         streams = [self.get(uri) for uri in dict.fromkeys(uris)]
@@ -165,17 +154,6 @@ class Streams:
         state = await self._link.request(messages.StreamAttach(stream.definition), StreamState)
         stream.engine_state = state
         return state
-
-    async def _first_chunks(self, streams: list[ManagedStream]) -> dict[StreamUri, list[str]]:
-        made: dict[StreamUri, list[str]] = {stream.uri: [] for stream in streams}
-        try:
-            for stream in streams:
-                for _ in range(1 + MIN_SPARES):
-                    made[stream.uri].append(await self._supply.make(stream.definition))
-        except JackCaptureError:
-            await self._discard_all(path for paths in made.values() for path in paths)
-            raise
-        return made
 
     async def _begin(
         self, stream: ManagedStream, engine: messages.EngineState, start_frame: int, chunks: list[str]
@@ -202,6 +180,8 @@ class Streams:
         stream.engine_state = await self._link.request(start, StreamState)
         for spare in chunks[1:]:
             await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
+        stream.take.see_ports(stream.engine_state.ports)
+        await self._note_latencies(stream, stream.take)
 
     async def _undo_start(self, streams: list[ManagedStream], unused: dict[StreamUri, list[str]]) -> None:
         """Take back a start that failed for one of its streams; what was recorded meanwhile is kept."""
@@ -213,11 +193,11 @@ class Streams:
             except (ConflictError, NotFoundError) as error:  # the engine records no such take
                 log.warning("%s did not start: %s", stream.uri, error)
                 await asyncio.to_thread(self._catalog.withdraw_take, stream.uri, stream.take.number)
-                await self._discard_all(stream.take.given)
+                await self._chunks.discard(stream.take.given)
                 stream.take = None
             except JackCaptureError as error:  # it may record: the engine's next state tells, and nothing is lost
                 log.error("%s: %s", stream.uri, error)
-        await self._discard_all(path for paths in unused.values() for path in paths)
+        await self._chunks.discard(path for paths in unused.values() for path in paths)
 
     async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:
         state = await self._link.request(messages.StreamStop(stream.uri, stop_frame), StreamState)
@@ -231,11 +211,12 @@ class Streams:
         assert take is not None
         assert take.ended_samples is not None
         while take.pending:
-            await asyncio.gather(*(self._seal(stream, full) for full in list(take.pending.values())))
+            await asyncio.gather(*(self._chunks.seal(stream, full) for full in list(take.pending.values())))
+        await self._note_latencies(stream, take)
         await asyncio.to_thread(
             self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
         )
-        await self._discard_all(take.given)
+        await self._chunks.discard(take.given)
         stream.error = take.error
         stream.take = None
         await asyncio.to_thread(enter_manifest, self._store, self._catalog, stream.record)
@@ -248,7 +229,7 @@ class Streams:
             case messages.StreamChunkFull():
                 stream = self._streams.get(StreamUri(event.stream_uri))
                 if stream is not None:
-                    self._note_full(stream, event)
+                    self._chunks.note_full(stream, event)
             case messages.StreamHeadPosition():
                 stream = self._streams.get(StreamUri(event.stream_uri))
                 if stream is not None and stream.take is not None:
@@ -303,11 +284,11 @@ class Streams:
                 if take.ended_samples is None and state.status not in RUNNING:
                     self._note_end(stream, state)
             for full in list(take.pending.values()):
-                self._spawn(self._seal_quietly(stream, full))
+                self._chunks.seal_soon(stream, full)
             if take.ended_samples is not None:
                 await self._finish(stream)
             else:
-                self._spawn(self._top_up(stream))
+                self._chunks.top_up_soon(stream)
         if state is None and engine.connected and stream.take is None:
             await self._attach_quietly(stream, engine)
 
@@ -320,6 +301,7 @@ class Streams:
                 stream.uri, state.take_number, state.start_frame, state.first_sample, None, engine.wall_clock_ns, None
             )
             await asyncio.to_thread(self._catalog.begin_take, begun)
+            known = last.take.latencies if last is not None and last.take.number == state.take_number else ()
             stream.take = LiveTake(
                 state.take_number,
                 state.start_frame,
@@ -328,6 +310,8 @@ class Streams:
                 given=[path for path in (state.chunk.path, *state.spares) if path],
                 next_index=state.chunk.index,
                 next_sample=state.chunk.first_sample,
+                latencies=known,
+                noted_latencies=known,
             )
         elif last is not None and unfinished:
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
@@ -337,7 +321,7 @@ class Streams:
 
     async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
         """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
-        if stream.definition.audio.sample_rate != engine.sample_rate:
+        if stream.definition.sample_rate != engine.sample_rate:
             return  # a start says so; JACK may come back at the right rate
         try:
             await self._attach(stream)
@@ -349,28 +333,27 @@ class Streams:
     def _note_state(self, stream: ManagedStream, state: StreamState) -> None:
         stream.engine_state = state
         for full in state.chunks_done:
-            self._note_full(stream, full)
+            self._chunks.note_full(stream, full)
         take = stream.take
         if take is not None and state.take_number == take.number:
             take.head_sample = max(take.head_sample, state.head_sample)
+            take.see_ports(state.ports)
+            if take.latencies != take.noted_latencies:
+                self._chunks.spawn(self._note_latencies_quietly(stream, take))
 
-    def _note_full(self, stream: ManagedStream, full: StreamChunkFull) -> None:
-        """Begin to seal a full chunk, unless that is under way."""
-        take = stream.take
-        if take is None or full.take_number != take.number:
-            if full.path not in self._sealing:
-                self._spawn(self._seal_quietly(stream, full))
-            return
-        if full.path in take.given:
-            take.given.remove(full.path)
-        if full.chunk_index >= take.next_index:
-            take.next_index = full.chunk_index + 1
-            take.next_sample = full.first_sample + full.samples_written
-        if full.path not in self._sealing:
-            take.pending[full.chunk_index] = full
-            self._spawn(self._seal_quietly(stream, full))
-        if take.ended_samples is None:
-            self._spawn(self._top_up(stream))
+    async def _note_latencies(self, stream: ManagedStream, take: LiveTake) -> None:
+        """Enter a take's latencies in the catalog if they are others than those that it has."""
+        async with take.noting:
+            latencies = take.latencies
+            if latencies != take.noted_latencies:
+                await asyncio.to_thread(self._catalog.note_latencies, stream.uri, take.number, latencies)
+                take.noted_latencies = latencies
+
+    async def _note_latencies_quietly(self, stream: ManagedStream, take: LiveTake) -> None:
+        try:
+            await self._note_latencies(stream, take)
+        except JackCaptureError as error:  # the next state tries again
+            log.warning("%s: the latencies of take %d are not noted: %s", stream.uri, take.number, error)
 
     def _note_end(self, stream: ManagedStream, state: StreamState) -> None:
         """Note that the engine has ended the take."""
@@ -384,13 +367,12 @@ class Streams:
         """End the take of an engine that is no more, with what it is known to have written into its chunks."""
         take = stream.take
         assert take is not None
-        audio = stream.definition.audio
-        while take.next_sample < take.head_sample and take.given:
+        while stream.definition.is_audio and take.next_sample < take.head_sample and take.given:
             samples = min(take.head_sample - take.next_sample, stream.definition.chunk_frames)
             full = StreamChunkFull(
                 stream_uri=stream.uri,
                 path=take.given.pop(0),
-                bytes_written=samples * audio.frame_bytes,
+                bytes_written=samples * stream.definition.audio.frame_bytes,
                 samples_written=samples,
                 wall_clock_ns=take.head_wall_clock_ns,
                 take_number=take.number,
@@ -405,63 +387,6 @@ class Streams:
         take.error = "the engine died; the take ends with the last position that it told"
         log.error("%s: %s", stream.uri, take.error)
 
-    # --- chunks ---
-
-    async def _seal(self, stream: ManagedStream, full: StreamChunkFull) -> SealedChunk:
-        """Seal a chunk once, whoever asks; then let the engine forget it."""
-        task = self._sealing.get(full.path)
-        if task is None:
-            task = asyncio.create_task(self._supply.seal(full))
-            self._sealing[full.path] = task
-            task.add_done_callback(lambda _: self._sealing.pop(full.path, None))
-        sealed = await asyncio.shield(task)
-        take = stream.take
-        if take is not None and full.take_number == take.number:
-            take.pending.pop(full.chunk_index, None)
-        with contextlib.suppress(UnreachableError):  # it asks again in its next state
-            await self._link.request(messages.ChunkRelease(stream.uri, full.path), messages.Done)
-        return sealed
-
-    async def _seal_quietly(self, stream: ManagedStream, full: StreamChunkFull) -> None:
-        """Seal in the background; a failure is tried again at the next state."""
-        try:
-            await self._seal(stream, full)
-        except JackCaptureError as error:
-            log.error("%s: chunk %d is not sealed: %s", stream.uri, full.chunk_index, error)
-
-    async def _top_up(self, stream: ManagedStream) -> None:
-        """Give the engine spares until it has enough; on a full disk end the take before it is out of chunks."""
-        if stream.is_topping_up:
-            return
-        stream.is_topping_up = True
-        wanted = 1 + self._supply.spares_wanted(stream.definition)
-        try:
-            while (take := stream.take) is not None and take.ended_samples is None and len(take.given) < wanted:
-                path = await self._supply.make(stream.definition)
-                if stream.take is not take or take.ended_samples is not None:
-                    await self._supply.discard(path)
-                    return
-                take.given.append(path)
-                try:
-                    await self._link.request(messages.StreamSwitchChunk(stream.uri, path), messages.Done)
-                except ConflictError:  # the take has just ended
-                    return
-        except StorageError as error:
-            self._storage_failed(stream, error)
-        except JackCaptureError as error:
-            log.warning("%s: no spare chunk given: %s", stream.uri, error)
-        finally:
-            stream.is_topping_up = False
-
-    def _storage_failed(self, stream: ManagedStream, error: StorageError) -> None:
-        take = stream.take
-        if take is None or take.ended_samples is not None:
-            return
-        log.error("%s", error)
-        if len(take.given) <= 1:  # only the chunk in progress is left
-            take.error = error.message
-            self._spawn(self._stop_for_lack_of_space(stream))
-
     async def _stop_for_lack_of_space(self, stream: ManagedStream) -> None:
         async with _locked([stream]):
             if not stream.is_recording:
@@ -470,15 +395,6 @@ class Streams:
                 await self._stop(stream, AT_ONCE)
             except JackCaptureError as error:
                 log.error("%s: %s", stream.uri, error)
-
-    async def _discard_all(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            await self._supply.discard(path)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
 
 
 @contextlib.asynccontextmanager

@@ -21,13 +21,17 @@ _PATTERN_CHARACTERS = frozenset(".^$*+?{}[]\\|()")
 
 
 class Look:
-    """One look at the graph, for all streams: what could be captured, read when it is first asked for."""
+    """One look at the graph, for all streams: what could be captured."""
 
-    def __init__(self, client: JackClient, ports_seen: int) -> None:
+    def __init__(self, client: JackClient, ports_seen: int, doomed: "DoomedPorts") -> None:
         """`ports_seen`: the client's count of port changes at the look before."""
         self.client = client
         self._ports_seen = ports_seen
-        self._outputs: dict[bool, dict[str, None]] = {}
+        found = {is_audio: client.outputs(is_audio) for is_audio in (True, False)}
+        doomed.see({name for names in found.values() for name in names}, client)
+        self._outputs = {
+            is_audio: dict.fromkeys(name for name in names if name not in doomed) for is_audio, names in found.items()
+        }
 
     @property
     def ports_changed(self) -> bool:
@@ -36,9 +40,29 @@ class Look:
 
     def outputs(self, is_audio: bool) -> dict[str, None]:
         """Give the names of all outputs of a type, in JACK's order."""
-        if is_audio not in self._outputs:
-            self._outputs[is_audio] = dict.fromkeys(self.client.outputs(is_audio))
         return self._outputs[is_audio]
+
+
+class DoomedPorts:
+    """Ports that have come while jackd freewheels, for as long as they are there: they must not be connected.
+
+    When the freewheel ends, jackd 1.9 goes back to the graph from before it. The ports are listed still, but are
+    silent, and a connection to one ends the server (`JackEngine::PortConnect`: assertion `ref >= 0`).
+    """
+
+    def __init__(self) -> None:
+        self._doomed: set[str] = set()
+        self._sound: set[str] | None = None  # those there were at the last look
+
+    def see(self, names: set[str], client: JackClient) -> None:
+        """Take note of all ports that there are."""
+        if client.is_freewheeling and client.forgets_ports and self._sound is not None:
+            self._doomed |= names - self._sound
+        self._doomed &= names
+        self._sound = names - self._doomed
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._doomed
 
 
 @dataclass(slots=True)
@@ -166,10 +190,10 @@ class Channels:
             if channel not in taken:
                 return channel
         everyones = {channel for channels in self._owned for channel in channels}
-        unowned = next((free for free in range(self._count) if free not in everyones), None)
-        if unowned is not None:
-            owned.append(unowned)
-        return unowned
+        free = next((channel for channel in range(self._count) if channel not in everyones), None)
+        if free is not None:
+            owned.append(free)
+        return free
 
     def _layout(self, counts: Sequence[int]) -> list[list[int]]:
         absent = [i for i, count in enumerate(counts) if not count and _PATTERN_CHARACTERS & set(self._sources[i])]

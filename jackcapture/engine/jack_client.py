@@ -94,6 +94,8 @@ class JackClient:
         self._client = _open(name, server)
         self.name: str = self._client.name
         self.sample_rate: int = self._client.samplerate
+        self.forgets_ports = "PipeWire" not in jack.version_string()
+        """Whether ports that come during a freewheel are lost at its end, as jackd's are."""
         self.core = ffi.new("jc_core *")
         self.core.client = ffi.cast("void *", _address(jack._ffi, self._client._ptr))
         for field, kind, function in _CORE_FUNCTIONS:
@@ -163,10 +165,9 @@ class JackClient:
         now = ffi.new("jc_mark *")
         if not lib.jc_read_now(self.core, now):
             return None
-        frame = int(now.clock.frame)
-        behind = self.next_frame - frame
-        counter = None if self.has_shut_down else (int(self.core.next_frame32) - behind) % (1 << 32)
-        return Anchor(frame, int(now.clock.usecs), counter)
+        # At the end of the cycle: the next client's first one must not overlap it.
+        usecs = int(now.clock.usecs) + int(now.clock.nframes) * 1_000_000 // self.sample_rate
+        return Anchor(self.next_frame, usecs, None if self.has_shut_down else int(self.core.next_frame32))
 
     @property
     def port_changes(self) -> int:
@@ -174,7 +175,7 @@ class JackClient:
         return int(self.core.port_changes)
 
     @property
-    def cable_changes(self) -> int:
+    def connection_changes(self) -> int:
         """A count that grows with each connection made or broken, and when the latencies of the graph change.
 
         JACK computes them anew after a connection, in a cycle that may be later than the connection's.

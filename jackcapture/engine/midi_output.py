@@ -112,6 +112,8 @@ class MidiOutputs:
                 events_left=left,
             )
         destinations = _destinations(command, client)
+        if client.is_freewheeling and client.forgets_ports and (output is None or destinations):
+            raise ConflictError("JACK is freewheeling: no port can be registered or connected; send when it has ended")
         if output is None:
             output = _Output(command.output, self._free_slot())
         if output.port is None:

@@ -17,7 +17,7 @@ from jackcapture.engine.take import OpenChunk, RunningTake, resumed_chunk, resum
 from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
 from jackcapture.model.overviews import overview_room
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import RUNNING, ClockReason, Gap, StreamStatus
+from jackcapture.model.takes import NO_MIDI_CLOCK, RUNNING, ClockReason, Gap, StreamStatus
 from jackcapture.protocol.messages import (
     AT_ONCE,
     ChunkInProgress,
@@ -107,8 +107,8 @@ class Recorder:
             if stop_frame == AT_ONCE:
                 stop_frame = take.frame if self._input is None else self._input.feed.refresh()
             take.stop_position = max(take.position, take.first_sample + stop_frame - take.start_frame)
-            wait = (take.stop_position - take.position) / self._definition.sample_rate + STOP_PATIENCE
-            take.stop_deadline = time.monotonic() + wait
+            ahead = max(0, stop_frame - self._newest_frame(take))
+            take.stop_deadline = time.monotonic() + ahead / self._definition.sample_rate + STOP_PATIENCE
         take.on_stopped.append(on_stopped)
         self.advance()
 
@@ -224,6 +224,12 @@ class Recorder:
             )
         return start_frame
 
+    def _newest_frame(self, take: RunningTake) -> int:
+        """Give the 64-bit JACK frame that JACK has come to, also while it does not reach the ring."""
+        clock = None if self._input is None else self._input.clock
+        observation = None if clock is None else clock.observe()
+        return take.frame if observation is None else max(take.frame, observation.frame)
+
     def _has_more(self, source: _Input, take: RunningTake, settled_frame: int) -> bool:
         if take.position == take.stop_position:
             return False  # not even a gap that begins here belongs to the take
@@ -278,6 +284,7 @@ class Recorder:
         mark = source.clock.mark_from(take.unmarked_frame)
         while mark is not None and mark.frame <= take.frame:
             take.unmarked_frame = mark.frame + 1
+            take.last_mark = mark, source.feed.midi_clock()
             if mark.reasons or mark.monotonic_us >= take.snapshot_due_us:
                 also = () if take.snapshot_due_us else (ClockReason.TAKE,)
                 take.snapshot_due_us = mark.monotonic_us + SNAPSHOT_INTERVAL_US
@@ -318,11 +325,7 @@ class Recorder:
         assert chunk is not None
         clock = None if self._input is None else self._input.clock
         observation = None if clock is None else clock.observe()
-        if observation is not None and self._input is not None:
-            observation = replace(observation, reasons=(ClockReason.TAKE,))
-            chunk.clocks.append(
-                observation.snapshot(take.start_frame, take.first_sample, self._input.feed.midi_clock())
-            )
+        self._note_end(take, chunk, observation)
         samples = take.position - chunk.first_sample
         chunk.file.close()
         self._chunk = None
@@ -342,6 +345,20 @@ class Recorder:
         take.chunk_index += 1
         self._done.append(full)
         self._publish(full)
+
+    def _note_end(self, take: RunningTake, chunk: OpenChunk, newest: Observation | None) -> None:
+        """Keep a clock snapshot for the end of a chunk: of the newest cycle.
+
+        Of MIDI, of the last mark that was passed: MIDI clock is known so far.
+        """
+        end = None if newest is None else (newest, NO_MIDI_CLOCK)
+        if not self._definition.is_audio:
+            end = take.last_mark
+        if end is not None:
+            observation = replace(end[0], reasons=(ClockReason.TAKE,))
+            snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
+            if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
+                chunk.clocks.append(snapshot)
 
     def _finish_take(self, error: str) -> None:
         take = self._take

@@ -190,14 +190,10 @@ class Ring:
 
     @property
     def anchor(self) -> Anchor:
-        """Where JACK was at the start of the newest cycle; valid once `cycles` is not 0."""
+        """Where JACK was at the end of the newest cycle; valid once `cycles` is not 0."""
         head = self.pointer
-        return Anchor(
-            int(head.next_frame) - int(head.cycle_frames),
-            int(head.cycle_usecs),
-            (int(head.next_frame32) - int(head.cycle_frames)) % (1 << 32),
-            is_certain=False,
-        )
+        usecs = int(head.cycle_usecs) + int(head.cycle_frames) * 1_000_000 // int(head.sample_rate)
+        return Anchor(int(head.next_frame), usecs, int(head.next_frame32), is_certain=False)
 
     def adopt(self, shared: Any) -> None:
         """Make whole what a dead engine has left; `shared`, a `jc_stream *`, goes on in it."""

@@ -3,19 +3,21 @@
  */
 #include "rt_internal.h"
 
-/* Hand one event to JACK; 0 if its buffer is too full at present. */
-static int send_event(jc_core *core, void *buffer, const jc_midi_schedule *schedule, jc_midi_event *event,
-                      uint64_t frame, int is_buffer_empty)
+enum fate { FULL, SENT, REFUSED };
+
+/* Hand one event to JACK; FULL if its buffer has no room at present. */
+static enum fate send_event(jc_core *core, void *buffer, const jc_midi_schedule *schedule, jc_midi_event *event,
+                            uint64_t frame, int is_buffer_empty)
 {
     uint32_t offset = event->frame > frame ? (uint32_t)(event->frame - frame) : 0;
     if (core->midi_event_write(buffer, offset, schedule->bytes + event->offset, event->length) == 0) {
         STORE(event->sent_frame, frame + offset);
-        return 1;
+        return SENT;
     }
     if (!is_buffer_empty)
-        return 0;
+        return FULL;
     STORE(event->sent_frame, JC_REFUSED);   /* it will never fit */
-    return 1;
+    return REFUSED;
 }
 
 /* Send what is due before `frame + nframes`; what is late goes first. */
@@ -34,9 +36,12 @@ void send_midi(jc_core *core, uint64_t frame, uint32_t nframes)
             continue;
         uint32_t next = schedule->next;
         int is_empty = 1;
-        while (next < schedule->count && schedule->events[next].frame < frame + nframes
-               && send_event(core, buffer, schedule, &schedule->events[next], frame, is_empty))
-            is_empty &= schedule->events[next++].sent_frame == JC_REFUSED;
+        for (; next < schedule->count && schedule->events[next].frame < frame + nframes; next++) {
+            enum fate fate = send_event(core, buffer, schedule, &schedule->events[next], frame, is_empty);
+            if (fate == FULL)
+                break;
+            is_empty = is_empty && fate == REFUSED;
+        }
         STORE(schedule->next, next);
     }
 }

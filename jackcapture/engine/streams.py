@@ -11,7 +11,7 @@ from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.clock import EngineClock, Observation
-from jackcapture.engine.connections import Connections, Look
+from jackcapture.engine.connections import Connections, DoomedPorts, Look
 from jackcapture.engine.feeds import make_feed
 from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.journal import Journal
@@ -119,8 +119,9 @@ class EngineStreams:
         self._clock: EngineClock | None = None
         self._streams: dict[StreamUri, EngineStream] = {}
         self._retired: list[_Attachment] = []
-        self._ports_seen = self._cables_seen = -1
+        self._ports_seen = self._connections_seen = -1
         self._was_freewheeling = False
+        self._doomed = DoomedPorts()
         self._next_retry = 0.0
         self._rings_made = 0
         self.warnings: list[str] = []
@@ -131,8 +132,9 @@ class EngineStreams:
         """Take all streams into the graph of a server."""
         self._client = client
         self._clock = EngineClock(client.core, client.get_time, client.sample_rate)
-        self._ports_seen = self._cables_seen = -1
+        self._ports_seen = self._connections_seen = -1
         self._was_freewheeling = False
+        self._doomed = DoomedPorts()
         for stream in self._streams.values():
             try:
                 self._attach(stream, client)
@@ -276,17 +278,17 @@ class EngineStreams:
 
     def _look_at_changes(self, client: JackClient) -> None:
         """Look at the graph if something has changed in it since the last time."""
-        ports, cables, is_freewheeling = client.port_changes, client.cable_changes, client.is_freewheeling
+        ports, connections, is_freewheeling = client.port_changes, client.connection_changes, client.is_freewheeling
         # After freewheeling jackd goes back to the connections from before it, and tells nobody.
         is_restored, self._was_freewheeling = self._was_freewheeling and not is_freewheeling, is_freewheeling
-        if (ports, cables) != (self._ports_seen, self._cables_seen) or is_restored:
+        if (ports, connections) != (self._ports_seen, self._connections_seen) or is_restored:
             places = [stream.attachment for stream in self._streams.values()]
             running = [place for place in places if place is not None and place.is_running]
             self._look(client, running, everything=is_restored)
-            self._ports_seen, self._cables_seen = ports, cables
+            self._ports_seen, self._connections_seen = ports, connections
 
     def _look(self, client: JackClient, places: Iterable[_Attachment], *, everything: bool) -> None:
-        look = Look(client, self._ports_seen)
+        look = Look(client, self._ports_seen, self._doomed)
         for place in places:
             place.connections.update(look, place.ports, everything=everything)
 
@@ -309,6 +311,11 @@ class EngineStreams:
                 f"{client.sample_rate} Hz; run JACK at {rate} Hz or create a stream for this rate",
                 sample_rate=rate,
                 jack_sample_rate=client.sample_rate,
+            )
+        if client.is_freewheeling and client.forgets_ports:  # and a connection to one would end the server
+            raise ConflictError(
+                f"{definition.uri} cannot come into the graph while JACK freewheels: jackd forgets ports that are "
+                "registered meanwhile; try again when the freewheel is over"
             )
         slot = self._free_slot()
         ports: list[Any] = []

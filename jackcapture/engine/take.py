@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from jackcapture.engine.chunks import ChunkFile
+from jackcapture.engine.clock import Observation
 from jackcapture.engine.feeds import Feed
 from jackcapture.formats.midi_records import HEAD
 from jackcapture.model.overviews import overview_path
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import ClockSnapshot, Gap
+from jackcapture.model.takes import ClockSnapshot, Gap, MidiClock
 from jackcapture.protocol.messages import StreamState
 
 
@@ -35,6 +36,7 @@ class RunningTake:
     clipped_samples: int = 0
     unmarked_frame: int = 0  # marks before this frame were looked at
     snapshot_due_us: int = 0
+    last_mark: tuple[Observation, MidiClock] | None = None  # passed, and what MIDI clock was there
 
     @property
     def frame(self) -> int:

@@ -14,6 +14,17 @@ class GapResult:
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyResult:
+    """Frames between what the hardware of a port's sources heard and what JACK delivered: least and most of all ways.
+
+    As the sources' clients tell it; 0 and 0 where nothing was connected, or nothing was told.
+    """
+
+    min: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
 class WallClockRange:
     """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off."""
 
@@ -27,7 +38,8 @@ class SliceResult:
     """A range `[from, to)` of a stream, cut into an artifact; `channels` is None for MIDI.
 
     `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
-    that less was there than was asked for (grab only).
+    that less was there than was asked for (grab only). `capture_latency` is, for each port of the stream, that of the
+    takes that the slice covers.
     """
 
     artifact_id: str
@@ -45,6 +57,7 @@ class SliceResult:
     virtual: bool = False
     clipped: bool = False
     path: str | None = None
+    capture_latency: tuple[LatencyResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,11 @@ class OverviewResult:
 
 @dataclass(frozen=True, slots=True)
 class TakeResult:
-    """One take of a stream; `samples` is None while it runs."""
+    """One take of a stream; `samples` is None while it runs.
+
+    `latencies` are those of capture of its ports, as last seen; `clipped_samples` went beyond the full scale of an
+    integer format and were cut to it.
+    """
 
     number: int
     first_sample: int
@@ -87,6 +104,8 @@ class TakeResult:
     started_at: str
     ended_at: str | None
     error: str | None
+    latencies: tuple[LatencyResult, ...] = ()
+    clipped_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +130,19 @@ class PortResult:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionResult:
-    """A port of a stream and what is connected to it."""
+    """A port of a stream, what is connected to it, and the capture latency of that."""
 
     port: str
     connections: tuple[str, ...]
+    latency: LatencyResult
 
 
 @dataclass(frozen=True, slots=True)
 class StreamResult:
     """A stream's definition and state. Positions in frames, `head_bytes` of the newest take, `ring_fill` 0 to 1.
 
-    `takes` and `gaps` are the newest 100, oldest first; `gap_count` and `lost_frames` are over all takes.
+    `takes` and `gaps` are the newest 100, oldest first; `gap_count`, `lost_frames` and `clipped_samples` are over all
+    takes. `unconnected` are the sources that name no port there is, and so are recorded as silence.
     """
 
     uri: str
@@ -142,6 +163,8 @@ class StreamResult:
     xruns: int
     ring_fill: float
     connections: tuple[ConnectionResult, ...]
+    unconnected: tuple[str, ...]
+    clipped_samples: int
 
 
 @dataclass(frozen=True, slots=True)

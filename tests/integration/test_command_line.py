@@ -187,7 +187,10 @@ def test_status_has_the_fields_of_the_contract(studio: Studio) -> None:
     assert (stream["gaps"], stream["lost_frames"]) == ([], 0)
     assert stream["xruns"] >= 0
     assert 0 <= stream["ring_fill"] < 1
-    assert stream["connections"] == [{"port": "jackcapture:test-tape_1", "connections": ["source:out_1"]}]
+    (connection,) = stream["connections"]
+    assert (connection["port"], connection["connections"]) == ("jackcapture:test-tape_1", ["source:out_1"])
+    assert connection["latency"] == {"min": 0, "max": 0}
+    assert (stream["unconnected"], stream["clipped_samples"]) == ([], 0)
     assert [take["samples"] for take in stream["takes"]] == [None]
 
 

@@ -236,6 +236,17 @@ def test_a_late_client_makes_itself_and_those_after_it_skip_frames_of_an_asynchr
     assert after.tell().slept == 0
 
 
+def test_a_late_client_that_has_work_makes_an_asynchronous_server_call_those_after_it_twice(
+    start_jack_server: StartServer, jack_remote: StartJackRemote, late_client: StartLateClient
+) -> None:
+    server = start_jack_server(period=1024, asynchronous=True)
+    late = late_client(server, 50, every=5, work_us=2000)
+    after = late_client(server, 1, times=0, name="after")
+    jack_remote(server).connect(late.output, after.input)
+    wait_for(lambda: after.tell().again >= 3)
+    assert after.tell().skipped % 1024 == 0
+
+
 def test_a_synchronous_server_waits_for_a_late_client(
     jack_server: JackServer, remote: JackRemote, late_client: StartLateClient
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from jackcapture import Client
 from parts.disturbers import StartJackRemote
 from parts.jackd import StartServer
-from parts.rig import RATE, RigProcess, StartRig, small_rings, wait_for
+from parts.rig import RATE, RigProcess, StartRig, settings_file, wait_for
 from parts.sources import StartSource, expected_samples
 
 URI = "stream://test/stereo"
@@ -125,7 +125,8 @@ def test_an_engine_with_many_ports_leaves_in_order(
     """JACK tells a client of each of its ports that goes; one that reads that no more would hang, and JACK with it."""
     server = start_jack_server()
     remote = jack_remote(server)
-    rig = start_rig(server, environment=small_rings(tmp_path, 1))
+    # Many channels must fit into the 64 MiB of shared memory that a container has.
+    rig = start_rig(server, environment=settings_file(tmp_path, ring_seconds=1))
     rig.cli("stream", "create", "stream://test/wide", "--channels", "80")
     assert rig.stop() == 0
     assert not os.path.exists(rig.rings)  # an engine that had to be killed would leave it

@@ -59,10 +59,13 @@ class Now:
 
 @dataclass(frozen=True)
 class Lateness:
-    """How many times a client has slept, and how many frames of JACK's counter it was not called for."""
+    """How many times a client has slept, how many frames of JACK's counter it was not called for, and how many times
+    it was called again in the cycle that it had just been called for.
+    """
 
     slept: int
     skipped: int
+    again: int = 0
 
 
 class JackRemote(Part):
@@ -193,7 +196,7 @@ class LateClient(Part):
         if self._process is None and not self.last_words:
             raise RuntimeError(f"{self.name} can tell nothing: it was not started, or was killed")
         said = counts(self.ask("tell") if self._process is not None else self.last_words[-1])
-        return Lateness(said["slept"], said["skipped"])
+        return Lateness(said["slept"], said["skipped"], said.get("again", 0))
 
 
 class LatentSource(Part):

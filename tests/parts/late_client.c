@@ -8,10 +8,10 @@
  * microseconds, as if it had something to do. See part.h for "ready", commands and ends. The command "tell" is
  * answered by
  *
- *     slept N skipped F
+ *     slept N skipped F again A
  *
- * with the number of times until now, and the frames of JACK's counter that lay between one cycle that it was called in
- * and the next. The same line is printed at the end.
+ * with the number of times until now, the frames of JACK's counter that lay between one cycle that it was called in and
+ * the next, and how often it was called again in the same cycle. The same line is printed at the end.
  */
 #include "part.h"
 
@@ -23,9 +23,11 @@ static struct timespec work;
 static uint32_t every = 1;
 static uint32_t times = UINT32_MAX;
 static uint32_t cycle;    /* the process callback's own, as is the next: */
-static uint32_t expected; /* JACK frame of this cycle, when none is skipped */
+static uint32_t newest;   /* JACK frame of the cycle before */
+static uint32_t expected; /* and of this one, when none is skipped */
 static atomic_ulong slept;
 static atomic_ulong skipped;
+static atomic_ulong again;
 
 static int process(jack_nframes_t frames, void *arg)
 {
@@ -33,8 +35,11 @@ static int process(jack_nframes_t frames, void *arg)
 	const uint32_t first = jack_last_frame_time(part.client);
 	memset(jack_port_get_buffer(output, frames), 0, frames * sizeof(float));
 	jack_port_get_buffer(input, frames);
-	if (part.called)
+	if (part.called && first == newest)
+		atomic_fetch_add(&again, 1);
+	else if (part.called)
 		atomic_fetch_add(&skipped, first - expected);
+	newest = first;
 	expected = first + frames;
 	part_is_called(&part);
 	if (++cycle % every == 0 && atomic_load(&slept) < times) {
@@ -48,7 +53,7 @@ static int process(jack_nframes_t frames, void *arg)
 
 static void tell(void)
 {
-	answer("slept %lu skipped %lu", atomic_load(&slept), atomic_load(&skipped));
+	answer("slept %lu skipped %lu again %lu", atomic_load(&slept), atomic_load(&skipped), atomic_load(&again));
 }
 
 static void command(char *line)

@@ -165,10 +165,10 @@ class RigProcess:
         self._short.cleanup()
 
 
-def small_rings(folder: Path, seconds: int) -> dict[str, str]:
-    """An environment with rings of `seconds`, so that many channels fit into a container's 64 MiB of shared memory."""
-    path = folder / "small-rings.toml"
-    path.write_text(f"ring_seconds = {seconds}\n")
+def settings_file(folder: Path, **settings: float) -> dict[str, str]:
+    """Write settings to a file in `folder`; give the environment in which they hold."""
+    path = folder / "settings.toml"
+    path.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
     return {"JACKCAPTURE_CONFIG": str(path)}
 
 

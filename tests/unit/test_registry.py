@@ -9,7 +9,7 @@ import pytest
 
 from jackcapture.control.operations import OPERATIONS, Context, call, registry
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.results import DoneResult, GapResult, SliceResult, WallClockRange
+from jackcapture.model.results import DoneResult, GapResult, LatencyResult, SliceResult, WallClockRange
 
 
 @pytest.fixture
@@ -77,6 +77,7 @@ def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
         artifact_id="slice-1", content_hash="ab" * 32, mime_type="audio/vnd.wave", bytes=44, stream_uri="stream://a/b",
         sample_range=(1, 2), sample_rate=48_000, channels=2, source_chunks=("cd",), takes=(1,),
         gaps=(GapResult(1, 1, "xrun"),), wall_clock=WallClockRange("t0", "t1", 0.1),
+        capture_latency=(LatencyResult(64, 128),),
     )  # fmt: skip
     assert registry.as_json((result,)) == [
         {
@@ -95,6 +96,7 @@ def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
             "virtual": False,
             "clipped": False,
             "path": None,
+            "capture_latency": [{"min": 64, "max": 128}],
         }
     ]
     assert registry.as_json(DoneResult()) == {"done": True}

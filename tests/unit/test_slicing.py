@@ -13,9 +13,9 @@ from jackcapture.control.slicing import SliceRequest, cut
 from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.results import SliceResult
+from jackcapture.model.results import LatencyResult, SliceResult
 from jackcapture.model.streams import AudioFormat, SampleFormat
-from jackcapture.model.takes import Gap, GapCause
+from jackcapture.model.takes import Gap, GapCause, Latency
 from jackcapture.model.times import iso
 from parts.tape import BEGIN_NS, RATE, Tape, moment, new_tape
 
@@ -166,6 +166,32 @@ def test_without_a_snapshot_there_is_no_wall_clock(tmp_path: Path) -> None:
         result, artifact = slice_of(tape, 0, 10)
     assert result.wall_clock is None
     assert artifact.metadata["wall_clock"] is None
+
+
+def test_the_capture_latency_is_that_of_all_takes_in_the_slice(tmp_path: Path) -> None:
+    """For each port the least and the most; a take of which none is known says nothing, a running one what is seen."""
+    takes: list[list[Latency]] = [[Latency(10, 20), Latency(0, 0)], [], [Latency(15, 30), Latency(4, 5)]]
+    with new_tape(tmp_path / "store") as tape:
+        for latencies in takes:
+            tape.begin()
+            tape.catalog.note_latencies(tape.stream.uri, tape.number, latencies)
+            tape.full(samples(tape, 10))
+            tape.end()
+        tape.begin()
+        tape.full(samples(tape, 10))
+        assert tape.stream.take is not None
+        tape.stream.take.latencies = (Latency(7, 7), Latency(8, 8))
+
+        def latency(first: int, last: int) -> tuple[LatencyResult, ...]:
+            result, artifact = slice_of(tape, first, last)
+            shown = [{"min": port.min, "max": port.max} for port in result.capture_latency]
+            assert artifact.metadata["capture_latency"] == shown
+            return result.capture_latency
+
+        assert latency(0, 10) == (LatencyResult(10, 20), LatencyResult(0, 0))
+        assert latency(10, 20) == ()
+        assert latency(5, 21) == (LatencyResult(10, 30), LatencyResult(0, 5))
+        assert latency(20, 40) == (LatencyResult(7, 30), LatencyResult(4, 8))
 
 
 def test_progress_ends_at_the_whole(tmp_path: Path) -> None:

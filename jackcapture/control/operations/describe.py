@@ -11,11 +11,12 @@ from jackcapture.model.results import (
     ChunkCounts,
     ConnectionResult,
     GapResult,
+    LatencyResult,
     StreamResult,
     TakeResult,
 )
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import Gap
+from jackcapture.model.takes import Gap, Latency
 from jackcapture.model.times import iso
 from jackcapture.store import Store
 
@@ -33,8 +34,13 @@ def describe_gap(gap: Gap) -> GapResult:
     return GapResult(gap.position, gap.frames, gap.cause.value)
 
 
-def describe_take(record: TakeRecord) -> TakeResult:
-    """Give a take as a result."""
+def describe_latency(latency: Latency) -> LatencyResult:
+    """Give a latency as a result."""
+    return LatencyResult(latency.min, latency.max)
+
+
+def describe_take(record: TakeRecord, clipped_samples: int) -> TakeResult:
+    """Give a take as a result; `clipped_samples` also counts those that are not sealed."""
     take = record.take
     return TakeResult(
         take.number,
@@ -44,6 +50,8 @@ def describe_take(record: TakeRecord) -> TakeResult:
         iso(take.started_at_ns),
         None if take.ended_at_ns is None else iso(take.ended_at_ns),
         record.error or None,
+        tuple(describe_latency(latency) for latency in take.latencies),
+        clipped_samples,
     )
 
 
@@ -57,14 +65,20 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
     head_bytes = takes[-1].sealed_bytes if takes else 0
     head_wall_clock_ns = takes[-1].take.ended_at_ns if takes else None
     lost_frames, gap_count, staging = totals.lost_frames, totals.gap_count, 0
+    clipped = {record.take.number: record.clipped_samples for record in takes}
     if take is not None:
         head_sample = max(head_sample, take.head_sample)
-        head_bytes = (head_sample - take.first_sample) * definition.audio.frame_bytes
+        if definition.is_audio:
+            head_bytes = (head_sample - take.first_sample) * definition.audio.frame_bytes
+        elif state is not None and state.take_number == take.number:
+            head_bytes = state.head_bytes
         head_wall_clock_ns = take.head_wall_clock_ns or None
         staging = len(take.pending) + (1 if take.given else 0)
         unsealed = {gap.position: gap for full in take.pending.values() for gap in full.gaps}
         if state is not None and state.take_number == take.number:
             unsealed |= {gap.position: gap for gap in state.gaps}
+            # What is sealed may be newer than the state.
+            clipped[take.number] = max(clipped.get(take.number, 0), state.clipped_samples)
         new = [gap for position, gap in unsealed.items() if position not in gaps]
         gaps |= {gap.position: gap for gap in new}
         gap_count += len(new)
@@ -80,7 +94,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
         head_sample=head_sample,
         head_bytes=head_bytes,
         head_wall_clock=None if head_wall_clock_ns is None else iso(head_wall_clock_ns),
-        takes=tuple(describe_take(record) for record in takes),
+        takes=tuple(describe_take(record, clipped[record.take.number]) for record in takes),
         chunks=ChunkCounts(totals.sealed_chunks, staging),
         gaps=tuple(describe_gap(gaps[position]) for position in sorted(gaps)[-NEWEST:]),
         gap_count=gap_count,
@@ -89,7 +103,11 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
         ring_fill=0.0 if state is None else round(state.ring_fill, 4),
         connections=()
         if state is None
-        else tuple(ConnectionResult(port.port, port.connections) for port in state.ports),
+        else tuple(
+            ConnectionResult(port.port, port.connections, describe_latency(port.latency)) for port in state.ports
+        ),
+        unconnected=definition.sources if state is None else state.absent_sources,
+        clipped_samples=totals.clipped_samples + sum(clipped[it.take.number] - it.clipped_samples for it in takes),
     )
 
 

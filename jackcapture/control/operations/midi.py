@@ -4,6 +4,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
+from jackcapture.control.operations.describe import describe_latency
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import InvalidValueError, UnreachableError
 from jackcapture.model.places import AtFrame, parse_start
@@ -53,7 +54,12 @@ async def midi_send(
     while wait and not state.is_done:
         await asyncio.sleep(_LOOK_SECONDS)
         outputs = (await context.services.engine_state()).midi_outputs
-        state = next((known for known in outputs if known.output == output), state)
+        known = next((known for known in outputs if known.output == output), None)
+        if known is None or known.start_frame != state.start_frame:
+            raise UnreachableError(
+                f"the engine died while it was sending; {state.sent} of {state.events} events are sent"
+            )
+        state = known
         context.progress(state.sent, state.events, "events")
     return _describe(state)
 
@@ -96,7 +102,7 @@ def _event(index: int, event: MidiEventArgument, sample_rate: int) -> MidiEvent:
 def _describe(state: MidiOutputState) -> MidiOutputResult:
     return MidiOutputResult(
         output=state.output,
-        port=ConnectionResult(state.port.port, state.port.connections),
+        port=ConnectionResult(state.port.port, state.port.connections, describe_latency(state.port.latency)),
         start_frame=state.start_frame,
         events=state.events,
         sent=state.sent,

@@ -38,7 +38,8 @@ async def status(context: Context) -> StatusResult:
 async def store_status(context: Context) -> StoreResult:
     """Give where the store is, what it holds, and how long its space lasts at the present rate."""
     services = context.services
-    rate = sum(stream.definition.audio.byte_rate for stream in services.streams.all() if stream.is_recording)
+    recording = [stream.definition for stream in services.streams.all() if stream.is_recording]
+    rate = sum(definition.audio.byte_rate for definition in recording if definition.is_audio)  # MIDI is next to nothing
     stored, free = await asyncio.to_thread(lambda: (services.catalog.stored_bytes(), services.store.free_bytes()))
     return StoreResult(
         root=services.store.root,

@@ -1,18 +1,27 @@
 """Operations on streams."""
 
 import asyncio
-import re
 from collections.abc import Iterable
 
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.sources import check_sources
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
 from jackcapture.model.places import parse_start
 from jackcapture.model.results import StreamResult
-from jackcapture.model.streams import DEFAULT_CHUNK_BYTES, AudioFormat, StreamDefinition, parse_sample_format
+from jackcapture.model.streams import (
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MIDI_CHUNK_BYTES,
+    MAX_CHANNELS,
+    AudioFormat,
+    MidiFormat,
+    SampleFormat,
+    StreamDefinition,
+    parse_sample_format,
+)
 from jackcapture.model.uris import device_of, parse_stream_uri
-from jackcapture.protocol.messages import EngineState
+from jackcapture.protocol.messages import EngineState, Port, PortList, PortsRequest, PortType
 
 
 @operation
@@ -22,28 +31,43 @@ async def stream_create(
     channels: int | None = None,
     midi: bool = False,
     sources: list[str] | None = None,
-    sample_format: str = "f32",
+    sample_format: str | None = None,
     chunk_size_bytes: int | None = None,
     sample_rate: int | None = None,
     device_identity: str | None = None,
 ) -> StreamResult:
     """Define a stream and put its ports into the JACK graph.
 
-    `sources` are full JACK port names or regular expressions over them, connected in order to the channels.
-    `sample_rate` (Hz) is JACK's unless given. A definition cannot be changed.
+    It records audio, with `channels` and a `sample_format` of f32 (the default), i24 or i16, or `midi`. `sources` are
+    full JACK port names or regular expressions over them, connected in order to the channels, or all to the one MIDI
+    port. `sample_rate` (Hz) is JACK's unless given. A definition cannot be changed.
     """
     parsed = parse_stream_uri(uri)
-    if midi:
-        raise InvalidValueError(f"{uri}: MIDI streams cannot be recorded by this version; give channels for audio")
-    if channels is None:
-        raise InvalidValueError(f"{uri}: the number of channels is missing; give 1 to 1024")
+    if midi and channels is not None:
+        raise InvalidValueError(
+            f"{uri}: MIDI and {channels} channels: a stream has one or the other; leave out the channels for a MIDI "
+            "stream, or MIDI for an audio stream",
+            channels=channels,
+        )
+    if midi and sample_format is not None:
+        raise InvalidValueError(
+            f"{uri}: MIDI and the sample format {sample_format!r}: MIDI has no samples; leave the format out",
+            sample_format=sample_format,
+        )
+    if channels is None and not midi:
+        raise InvalidValueError(f"{uri}: the number of channels is missing; give 1 to {MAX_CHANNELS}, or MIDI")
+    rate = await _sample_rate(context, sample_rate)
     definition = StreamDefinition(
         uri=parsed,
         device_identity=device_identity or device_of(parsed),
-        format=AudioFormat(await _sample_rate(context, sample_rate), channels, parse_sample_format(sample_format)),
-        chunk_size_bytes=DEFAULT_CHUNK_BYTES if chunk_size_bytes is None else chunk_size_bytes,
-        sources=tuple(_checked_source(source) for source in sources or ()),
+        format=MidiFormat(rate)
+        if channels is None
+        else AudioFormat(rate, channels, parse_sample_format(sample_format or SampleFormat.F32)),
+        chunk_size_bytes=_default_chunk(midi) if chunk_size_bytes is None else chunk_size_bytes,
+        sources=tuple(sources or ()),
     )
+    wanted = PortType.MIDI if midi else PortType.AUDIO
+    check_sources(definition.sources, wanted, await _graph(context) if definition.sources else ())
     stream = await context.services.streams.create(definition)
     return (await describe_streams(context, [stream]))[0]
 
@@ -117,13 +141,13 @@ async def _sample_rate(context: Context, wanted: int | None) -> int:
     return engine.sample_rate
 
 
-def _checked_source(source: str) -> str:
-    """Refuse what is neither a possible port name nor a regular expression."""
+def _default_chunk(midi: bool) -> int:
+    return DEFAULT_MIDI_CHUNK_BYTES if midi else DEFAULT_CHUNK_BYTES
+
+
+async def _graph(context: Context) -> tuple[Port, ...]:
+    """Give the ports of the JACK graph; none while there is no server."""
     try:
-        re.compile(source)
-    except (re.error, OverflowError, RecursionError) as error:  # the last two at absurd repeats and nesting
-        if ":" not in source:
-            raise InvalidValueError(
-                f"source {source!r} is no port name (client:port) and no regular expression: {error}", source=source
-            ) from None
-    return source
+        return (await context.services.link.request(PortsRequest(), PortList)).ports
+    except UnreachableError:
+        return ()
