@@ -41,7 +41,7 @@ class Control:
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.supply, self.link)
-        self._engine = EngineProcess(settings, store.staging_directory, self.link)
+        self._engine = EngineProcess(settings, store.staging_directory, self.link, self.streams.wants_state.set)
         self._ending = asyncio.Event()
         self._server: Server | None = None
 

@@ -33,17 +33,17 @@ class EngineLink:
     """One DEALER and one SUB; both reconnect by themselves when the engine is started again."""
 
     def __init__(self, runtime: str, on_event: Callable[[Broadcast], None]) -> None:
+        self._runtime = runtime
         self._context = zmq.asyncio.Context()
-        self._requests = self._context.socket(zmq.DEALER)
+        self._requests = self._requester()
         self._events = self._context.socket(zmq.SUB)
-        sockets.configure_requester(self._requests)
         sockets.configure_subscriber(self._events)
-        self._requests.connect(sockets.socket_address(runtime, sockets.ENGINE_COMMANDS))
         self._events.connect(sockets.socket_address(runtime, sockets.ENGINE_EVENTS))
         self._on_event = on_event
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[messages.Payload]] = {}
-        self._tasks = [asyncio.create_task(self._receive_replies()), asyncio.create_task(self._receive_events())]
+        self._replies = asyncio.create_task(self._receive_replies())
+        self._broadcasts = asyncio.create_task(self._receive_events())
 
     async def request(
         self,
@@ -68,11 +68,31 @@ class EngineLink:
             raise UnreachableError(f"the engine answered {type(command).__name__} with {type(payload).__name__}")
         return payload
 
+    async def reset(self, reason: str) -> None:
+        """Give up all requests to an engine that has died: none may reach the next one, which knows nothing of them.
+
+        They raise `UnreachableError`.
+        """
+        self._replies.cancel()
+        await asyncio.gather(self._replies, return_exceptions=True)
+        self._requests.close(linger=0)
+        self._requests = self._requester()
+        self._replies = asyncio.create_task(self._receive_replies())
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(UnreachableError(reason))
+
+    def _requester(self) -> zmq.asyncio.Socket:
+        socket = self._context.socket(zmq.DEALER)
+        sockets.configure_requester(socket)
+        socket.connect(sockets.socket_address(self._runtime, sockets.ENGINE_COMMANDS))
+        return socket
+
     async def close(self) -> None:
         """End the receiving tasks and the sockets."""
-        for task in self._tasks:
+        for task in (self._replies, self._broadcasts):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(self._replies, self._broadcasts, return_exceptions=True)
         self._requests.close()
         self._events.close()
         self._context.term()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.errors import UnreachableError
@@ -25,10 +26,15 @@ _RESTART_PAUSE = 1.0  # between two starts, so that an engine that cannot start 
 class EngineProcess:
     """The engine of one runtime directory."""
 
-    def __init__(self, settings: Settings, staging_directory: str, link: EngineLink) -> None:
+    def __init__(
+        self, settings: Settings, staging_directory: str, link: EngineLink, on_end: Callable[[], None]
+    ) -> None:
+        """`on_end` is called on the loop when the engine's process has ended."""
         self._settings = settings
         self._staging_directory = staging_directory
         self._link = link
+        self._on_end = on_end
+        self._watched: int | None = None  # a pidfd
         self._child: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
         self._last_start = 0.0
@@ -39,6 +45,9 @@ class EngineProcess:
             with contextlib.suppress(UnreachableError):  # one may have outlived an earlier control
                 return await self._ask(_ADOPTION_SECONDS)
         if not self.is_alive():
+            if self._pid is not None:
+                log.error("the engine, process %d, has died", self._pid)
+                await self._link.reset("the engine has died; ask again when the next one runs")
             await self._start()
         return await self._ask(_START_SECONDS)
 
@@ -50,6 +59,7 @@ class EngineProcess:
 
     async def stop(self) -> None:
         """End the engine; nothing may be recording."""
+        self._forget_watch()
         if self._child is not None:
             await asyncio.to_thread(children.end, self._child, _START_SECONDS)
         elif self._pid is not None:
@@ -62,7 +72,26 @@ class EngineProcess:
             self._child.poll()  # ours was refused by one that holds the lock
             self._child = None
         self._pid = state.pid
+        self._watch(state.pid)
         return state
+
+    def _watch(self, pid: int) -> None:
+        """Hear of the end of a process at once."""
+        if self._watched is not None:
+            return
+        with contextlib.suppress(OSError):  # it has ended already, which the next look tells
+            self._watched = os.pidfd_open(pid)
+            asyncio.get_running_loop().add_reader(self._watched, self._note_end)
+
+    def _note_end(self) -> None:
+        self._forget_watch()
+        self._on_end()
+
+    def _forget_watch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
 
     async def _start(self) -> None:
         await asyncio.sleep(max(0.0, self._last_start + _RESTART_PAUSE - time.monotonic()))

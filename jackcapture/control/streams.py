@@ -276,6 +276,10 @@ class Streams:
             await self._adopt(stream, engine, state)
         take = stream.take
         if take is not None:
+            if state is not None and take.ended_samples is None and take.engine_id != engine.engine_id:
+                if stream.is_topping_up:
+                    return  # the engine may be given a chunk at this moment; the next state knows
+                self._note_next_engine(stream, engine, state)
             gone = state is None or take.engine_id != engine.engine_id or state.take_number != take.number
             if take.ended_samples is None and gone:
                 self._note_engine_died(stream)
@@ -362,6 +366,18 @@ class Streams:
         take.ended_samples = state.head_sample - state.first_sample
         take.ended_at_ns = state.chunks_done[-1].wall_clock_ns if state.chunks_done else time.time_ns()
         take.error = take.error or state.error
+
+    def _note_next_engine(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState) -> None:
+        """Take note that another engine goes on in the take of one that died; it has what that one's journal names."""
+        take = stream.take
+        assert take is not None
+        if (state.take_number, state.start_frame) != (take.number, take.start_frame):
+            return
+        has = [path for path in (state.chunk.path, *state.spares) if path]
+        unknown = set(take.given) - {*has, *(full.path for full in state.chunks_done)}
+        self._chunks.spawn(self._chunks.discard(unknown))
+        take.engine_id, take.given = engine.engine_id, has
+        log.warning("%s: take %d goes on in engine %d", stream.uri, take.number, engine.pid)
 
     def _note_engine_died(self, stream: ManagedStream) -> None:
         """End the take of an engine that is no more, with what it is known to have written into its chunks."""
