@@ -72,15 +72,20 @@ class Catalog:
 
     def begin_take(self, take: Take) -> None:
         """Enter a take that has begun; one that is known already is left as it is. Raises `NotFoundError`."""
+        self.begin_takes([take])
+
+    def begin_takes(self, takes: Iterable[Take]) -> None:
+        """Enter several takes, all or none."""
         with self._connections.write() as db:
-            if not db.execute("SELECT 1 FROM streams WHERE uri = ?", (take.uri,)).fetchone():
-                raise NotFoundError(f"no stream {take.uri}", uri=take.uri)
-            db.execute(
-                "INSERT INTO takes (stream_id, number, start_frame, first_sample, started_at_ns)"
-                " VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?)"
-                " ON CONFLICT (stream_id, number) DO NOTHING",
-                (take.uri, take.number, take.start_frame, take.first_sample, take.started_at_ns),
-            )
+            for take in takes:
+                if not db.execute("SELECT 1 FROM streams WHERE uri = ?", (take.uri,)).fetchone():
+                    raise NotFoundError(f"no stream {take.uri}", uri=take.uri)
+                db.execute(
+                    "INSERT INTO takes (stream_id, number, start_frame, first_sample, started_at_ns)"
+                    " VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?)"
+                    " ON CONFLICT (stream_id, number) DO NOTHING",
+                    (take.uri, take.number, take.start_frame, take.first_sample, take.started_at_ns),
+                )
 
     def end_take(self, uri: StreamUri, number: int, samples: int, ended_at_ns: int, error: str) -> None:
         """Note that a take has ended after `samples`, and why if by itself; a take ends once."""

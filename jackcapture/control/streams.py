@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Coroutine, Iterable
+from typing import Any
 
-from jackcapture.catalog import Catalog
+from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.chunk_keeping import ChunkKeeper
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.documents import enter_definition, enter_manifest
@@ -103,7 +104,9 @@ class Streams:
                     raise ConflictError(f"{stream.uri} is recording already; stop it first", uri=stream.uri)
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
-            first_chunks = await self._chunks.first_chunks(streams)
+            chunks = await self._chunks.first_chunks(streams)
+            lasts = await asyncio.to_thread(lambda: [self._catalog.last_take(stream.uri) for stream in streams])
+            # From here on it has to be quick: the rings hold the start frame for some seconds only.
             state = await self._link.request(
                 messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
             )
@@ -111,10 +114,11 @@ class Streams:
                 if not state.connected:
                     raise UnreachableError(f"JACK server {state.server!r} has just gone", server=state.server)
                 start_frame = resolve_start(at, frame=state.frame, sample_rate=state.sample_rate)
-                for stream in streams:
-                    await self._begin(stream, state, start_frame, first_chunks.pop(stream.uri))
+                await self._enter_takes(streams, lasts, state, start_frame, chunks)
+                await _all_of(self._begin(stream, chunks[stream.uri][0]) for stream in streams)
+                await _all_of(self._give_spares(stream, chunks[stream.uri][1:]) for stream in streams)
             except JackCaptureError:
-                await self._undo_start(streams, first_chunks)
+                await self._undo_start(streams, chunks)
                 raise
         for stream in streams:
             self._chunks.top_up_soon(stream)
@@ -155,38 +159,54 @@ class Streams:
         stream.engine_state = state
         return state
 
-    async def _begin(
-        self, stream: ManagedStream, engine: messages.EngineState, start_frame: int, chunks: list[str]
+    async def _enter_takes(
+        self,
+        streams: list[ManagedStream],
+        lasts: list[TakeRecord | None],
+        engine: messages.EngineState,
+        start_frame: int,
+        chunks: dict[StreamUri, list[str]],
     ) -> None:
-        last = await asyncio.to_thread(self._catalog.last_take, stream.uri)
-        number, first_sample = (1, 0) if last is None else (last.take.number + 1, last.end_sample)
+        """Enter the takes that are about to begin, before the engine knows of them."""
         started_at_ns = engine.wall_clock_ns + (start_frame - engine.frame) * 1_000_000_000 // engine.sample_rate
-        take = Take(stream.uri, number, start_frame, first_sample, None, started_at_ns, None)
-        await asyncio.to_thread(self._catalog.begin_take, take)
-        stream.error = ""
-        stream.take = LiveTake(
-            number,
-            start_frame,
-            first_sample,
-            engine.engine_id,
-            given=list(chunks),  # of its own: a chunk may be full before the spares are given
-            next_sample=first_sample,
-            head_sample=first_sample,
-            head_wall_clock_ns=started_at_ns,
-        )
+        takes = []
+        for stream, last in zip(streams, lasts, strict=True):
+            number, first_sample = (1, 0) if last is None else (last.take.number + 1, last.end_sample)
+            takes.append(Take(stream.uri, number, start_frame, first_sample, None, started_at_ns, None))
+        await asyncio.to_thread(self._catalog.begin_takes, takes)
+        for stream, take in zip(streams, takes, strict=True):
+            stream.error = ""
+            stream.take = LiveTake(
+                take.number,
+                start_frame,
+                take.first_sample,
+                engine.engine_id,
+                given=list(chunks[stream.uri]),  # of its own: a chunk may be full before the spares are given
+                next_sample=take.first_sample,
+                head_sample=take.first_sample,
+                head_wall_clock_ns=started_at_ns,
+            )
+
+    async def _begin(self, stream: ManagedStream, chunk: str) -> None:
+        take = stream.take
+        assert take is not None
         start = messages.StreamStart(
-            stream.uri, stream.definition, chunks[0], start_frame, take_number=number, first_sample=first_sample
+            stream.uri, stream.definition, chunk, take.start_frame, take.number, take.first_sample
         )
         stream.engine_state = await self._link.request(start, StreamState)
-        for spare in chunks[1:]:
-            await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
-        stream.take.see_ports(stream.engine_state.ports)
-        await self._note_latencies(stream, stream.take)
 
-    async def _undo_start(self, streams: list[ManagedStream], unused: dict[StreamUri, list[str]]) -> None:
+    async def _give_spares(self, stream: ManagedStream, spares: list[str]) -> None:
+        for spare in spares:
+            await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
+        if stream.take is not None and stream.engine_state is not None:
+            stream.take.see_ports(stream.engine_state.ports)
+            await self._note_latencies(stream, stream.take)
+
+    async def _undo_start(self, streams: list[ManagedStream], chunks: dict[StreamUri, list[str]]) -> None:
         """Take back a start that failed for one of its streams; what was recorded meanwhile is kept."""
         for stream in streams:
             if stream.take is None:
+                await self._chunks.discard(chunks[stream.uri])
                 continue
             try:
                 await self._stop(stream, AT_ONCE)
@@ -197,7 +217,6 @@ class Streams:
                 stream.take = None
             except JackCaptureError as error:  # it may record: the engine's next state tells, and nothing is lost
                 log.error("%s: %s", stream.uri, error)
-        await self._chunks.discard(path for paths in unused.values() for path in paths)
 
     async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:
         state = await self._link.request(messages.StreamStop(stream.uri, stop_frame), StreamState)
@@ -411,6 +430,13 @@ class Streams:
                 await self._stop(stream, AT_ONCE)
             except JackCaptureError as error:
                 log.error("%s: %s", stream.uri, error)
+
+
+async def _all_of(works: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Do all at once, and raise the first error when all are done."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 @contextlib.asynccontextmanager

@@ -176,8 +176,7 @@ def test_what_comes_and_goes_costs_the_others_no_frame(
             sources = [f"source:out_{channel + 1}" for channel in range(channels)]
             client.call("stream_create", uri=uri, channels=channels, sources=sources, chunk_size_bytes=262144)
         wait_for_connections(client, *steady)
-        for uri in steady:  # one by one: a start of them all takes a busy machine longer than these rings reach back
-            client.call("stream_start", uris=[uri])
+        client.call("stream_start", uris=list(steady))
 
         for number in range(10):
             uri = f"stream://test/churn-{number}"
@@ -191,6 +190,7 @@ def test_what_comes_and_goes_costs_the_others_no_frame(
             guest.start()
 
         stopped = client.call("stream_stop", uris=list(steady))
+        assert len({stream["takes"][0]["start_frame"] for stream in stopped}) == 1
         for stream in stopped:
             assert (stream["gap_count"], stream["lost_frames"]) == (0, 0)
             take = rig.sealed_take(client, stream["uri"])
