@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import socket
+import struct
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_CONNECT_SECONDS = 2.0
+_LOOK_SECONDS = 1.0
 
 
 class Slice:
@@ -93,13 +94,13 @@ class Client:
 
     def call(self, operation: str, *, progress: Progress | None = None, **arguments: Any) -> Any:
         """Do an operation by name and give its result as JSON values; `progress` is told (done, total, unit)."""
-        self._check_control()
+        control = self._control()
         number = next(self._numbers)
         given = {name: value for name, value in arguments.items() if value is not None}
         self._socket.send(encode_envelope(Envelope(number, messages.OperationCall(operation, json.dumps(given)))))
         deadline = time.monotonic() + self._timeout
         while True:
-            envelope = self._receive(deadline)
+            envelope = self._receive(deadline, control)
             if envelope.id != number:
                 continue  # the late reply to a call that was given up
             match envelope.payload:
@@ -135,16 +136,24 @@ class Client:
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)
         return [Slice(self, data) for data in found]
 
-    def _check_control(self) -> None:
-        """Raise at once if there is no control: ZeroMQ would wait for one."""
-        if not _is_served(self._runtime):
+    def _control(self) -> int:
+        """Give control's process id; raises at once if there is none: ZeroMQ would wait for one."""
+        control = _serving(self._runtime)
+        if control is None:
             raise self._unreachable()
+        return control
 
-    def _receive(self, deadline: float) -> Envelope:
-        # Control may die while it works on the call; look from time to time whether it lives.
-        while not self._socket.poll(int(1000 * _CONNECT_SECONDS)):
-            if time.monotonic() > deadline or not _is_served(self._runtime):
+    def _receive(self, deadline: float, control: int) -> Envelope:
+        # Control may die while it works on the call, and the next one knows nothing of that: look from time to time.
+        while not self._socket.poll(int(1000 * _LOOK_SECONDS)):
+            if time.monotonic() > deadline:
                 raise self._unreachable()
+            if self._control() != control:
+                raise UnreachableError(
+                    "control died while it worked on this, and another one has been started; look what was done, and "
+                    "ask again",
+                    runtime=self._runtime,
+                )
         return decode_envelope(self._socket.recv())
 
     def _unreachable(self) -> UnreachableError:
@@ -154,7 +163,10 @@ class Client:
         )
 
 
-def _is_served(runtime: str) -> bool:
-    """Tell whether something listens on control's socket."""
+def _serving(runtime: str) -> int | None:
+    """Give the process id of whoever listens on control's socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(os.path.join(runtime, sockets.CONTROL)) == 0
+        if probe.connect_ex(os.path.join(runtime, sockets.CONTROL)):
+            return None
+        pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+        return int(pid)

@@ -44,6 +44,7 @@ class Control:
         self._engine = EngineProcess(settings, store.staging_directory, self.link, self.streams.wants_state.set)
         self._ending = asyncio.Event()
         self._server: Server | None = None
+        self._is_tidy = False  # what an earlier control left in staging is put away
 
     async def engine_state(self) -> messages.EngineState:
         """Ask the engine for its state, streams included; raises `UnreachableError`."""
@@ -89,6 +90,9 @@ class Control:
             asked_at = time.monotonic()
             state = await self._engine.ensure()
             await self.streams.reconcile(state, asked_at)
+            if not self._is_tidy:
+                self._is_tidy = True
+                await self.streams.discard_orphans(state, self.started_at_ns)
         except JackCaptureError as error:
             log.error("%s", error)
         except Exception:

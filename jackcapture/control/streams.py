@@ -14,6 +14,7 @@ from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
+from jackcapture.model.addresses import Staging, staging_of
 from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
@@ -288,6 +289,33 @@ class Streams:
                     await self._reconcile(stream, engine, states.get(stream.uri))
                 except JackCaptureError as error:
                     log.warning("%s: %s", stream.uri, error)
+
+    async def discard_orphans(self, engine: messages.EngineState, made_before_ns: int) -> None:
+        """Remove the staging files that an earlier control made and that nobody has; once, when all is reconciled.
+
+        They are spares that it had not given away, and slices that it had not finished. While a take is not known to
+        be complete nothing is removed: what is in staging may be all that is left of it.
+        """
+        if any(stream.take is not None and not stream.take.engine_id for stream in self.all()):
+            log.warning("staging may hold what is left of a take; nothing is removed from it")
+            return
+        has = {path for state in engine.streams for path in (state.chunk.path, *state.spares)}
+        has |= {full.path for state in engine.streams for full in state.chunks_done}
+        for stream in self.all():
+            if stream.take is not None:
+                has |= {*stream.take.given, *(full.path for full in stream.take.pending.values())}
+        orphans = await asyncio.to_thread(self._orphans, {staging_of(path) for path in has if path}, made_before_ns)
+        if orphans:
+            log.warning("removing %d files from staging that nobody has", len(orphans))
+        await self._chunks.discard(orphans)
+
+    def _orphans(self, known: set[Staging], made_before_ns: int) -> list[str]:
+        found = []
+        for staging in self._store.iterate_staging():
+            with contextlib.suppress(NotFoundError):
+                if staging not in known and self._store.stat(staging).mtime_ns < made_before_ns:
+                    found.append(self._store.path(staging))
+        return found
 
     async def _reconcile(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         stream.engine_state = state

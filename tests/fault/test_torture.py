@@ -1,0 +1,162 @@
+"""Kill engine, control or both, again and again, while streams record and slices are cut: only the holes are lost.
+
+`JACKCAPTURE_TEST_KILLS` is how many times; the timeout grows with it.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jackcapture import Client
+from jackcapture.errors import JackCaptureError
+from jackcapture.processes.children import is_alive
+from parts.jackd import JackServer
+from parts.midi import MidiEvent, StartMidiSource
+from parts.rig import RATE, RigProcess, StartRig, wait_for
+from parts.sources import StartSource, expected_samples
+
+KILLS = int(os.environ.get("JACKCAPTURE_TEST_KILLS", "5"))
+RECONNECTION = RATE  # frames, after a hole, until all sources are connected again
+
+AUDIO = {"stream://test/stereo": 2, "stream://test/left": 1, "stream://test/wide": 4}
+MIDI = "stream://test/midi"
+
+
+def status_of(client: Client, uri: str) -> dict[str, Any]:
+    status: dict[str, Any] = client.call("stream_status", uri=uri)
+    return status
+
+
+def all_record(client: Client) -> bool:
+    """Whether every stream records on and is connected, under the present engine and control."""
+    try:
+        streams = client.streams()
+    except JackCaptureError:
+        return False
+    return all(
+        stream["status"] == "recording" and all(port["connections"] for port in stream["connections"])
+        for stream in streams
+    )
+
+
+@contextlib.contextmanager
+def slicing(rig: RigProcess) -> Iterator[None]:
+    """Cut slices on a thread of its own all the while. One that is given is exact; one that cannot be is refused."""
+    over = threading.Event()
+    wrong: list[BaseException] = []
+    cut = 0
+
+    def work() -> None:
+        nonlocal cut
+        while not over.wait(0.2):
+            with contextlib.suppress(JackCaptureError), rig.client() as client:
+                take = status_of(client, "stream://test/stereo")["takes"][0]
+                piece = client.slice("stream://test/stereo", "-1s", "head")
+                try:
+                    check_audio(piece.array(), take["start_frame"], piece["sample_range"][0], piece["gaps"])
+                except AssertionError as error:
+                    wrong.append(error)
+                cut += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    if wrong:
+        raise wrong[0]
+    assert cut > 0
+
+
+def check_audio(samples: Any, start_frame: int, first: int, gaps: list[dict[str, Any]]) -> None:
+    """Each frame is in its place, or in a gap and silent, or silent in the moment after one, until it is connected."""
+    expected = expected_samples(start_frame + first, len(samples), samples.shape[1])
+    may_be_silent = np.zeros(len(samples), bool)
+    for gap in gaps:
+        begin, end = gap["position"] - first, gap["position"] + gap["frames"] - first
+        assert not samples[max(begin, 0) : max(end, 0)].any(), f"{gap} is not silent"
+        may_be_silent[max(begin, 0) : max(end + RECONNECTION, 0)] = True
+    # A slice that begins in the moment after a hole does not name that hole.
+    unnamed = np.arange(len(samples)) < RECONNECTION if first else np.zeros(len(samples), bool)
+    wrong = (samples != expected) & ~((samples == 0) & (may_be_silent | unnamed)[:, np.newaxis])
+    assert not wrong.any(), f"frame {first + int(np.argwhere(wrong)[0][0])} is wrong; the gaps are {gaps}"
+
+
+def check_midi(got: list[MidiEvent], emitted: list[MidiEvent], gaps: list[dict[str, Any]]) -> None:
+    """Each event is there once, at its frame, unless it was in a hole or in the moment after one."""
+    holes = [(gap["position"], gap["position"] + gap["frames"]) for gap in gaps]
+    assert [at for at, _ in got] == sorted(at for at, _ in got)
+    assert len(set(got)) == len(got)
+    assert not any(begin <= at < end for at, _ in got for begin, end in holes)
+    assert set(got) <= set(emitted)
+    missing = set(emitted) - set(got)
+    late = [at for at, _ in missing if not any(begin <= at < end + RECONNECTION for begin, end in holes)]
+    assert not late, f"the event at {min(late)} is missing; the gaps are {gaps}"
+
+
+def kill(rig: RigProcess, client: Client, chance: random.Random) -> bool:
+    """Kill engine, control or both; tell whether the engine was among them."""
+    status = client.call("status")
+    engine, control = status["engine"]["pid"], status["control"]["pid"]
+    victims = chance.choice([[engine], [control], [engine, control], [control, engine]])
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    for pid in victims:
+        wait_for(lambda pid=pid: is_alive(pid), lambda alive: not alive, f"the end of {pid}")  # type: ignore[misc]
+    return engine in victims
+
+
+@pytest.mark.timeout(120 + 30 * KILLS)
+def test_kills_at_any_moment(
+    jack_server: JackServer, frame_source: StartSource, midi_source: StartMidiSource, start_rig: StartRig
+) -> None:
+    chance = random.Random(20261124)
+    frame_source(jack_server, 4)
+    # Every event's bytes are its own for a while, so that one that came twice would show.
+    events = midi_source(jack_server, rate=500)
+    rig = start_rig(jack_server)
+    with rig.client() as client:
+        for uri, channels in AUDIO.items():
+            sources = [f"source:out_{channel + 1}" for channel in range(channels)]
+            client.call("stream_create", uri=uri, channels=channels, sources=sources, chunk_size_bytes=65536)
+        client.call("stream_create", uri=MIDI, midi=True, sources=[events.port], chunk_size_bytes=65536)
+        everyone: Callable[[], bool] = lambda: all_record(client)  # noqa: E731 - read as a sentence below
+        wait_for(
+            client.streams,
+            lambda streams: all(port["connections"] for stream in streams for port in stream["connections"]),
+            "the connections",
+        )
+        client.call("stream_start", uris=[*AUDIO, MIDI])
+        engine_deaths = 0
+        with slicing(rig):
+            for _ in range(KILLS):
+                wait_for(everyone, bool, "all streams record", 60)
+                rig.wait_until_recorded(
+                    client, MIDI, status_of(client, MIDI)["head_sample"] + chance.randrange(RATE // 8, 2 * RATE)
+                )
+                engine_deaths += kill(rig, client, chance)
+            wait_for(everyone, bool, "all streams record", 60)
+            rig.wait_until_recorded(client, MIDI, status_of(client, MIDI)["head_sample"] + 2 * RATE)
+        stopped = {stream["uri"]: stream for stream in client.call("stream_stop", uris=[*AUDIO, MIDI])}
+        events.stop_emitting()
+        for uri in AUDIO:
+            (take,) = stopped[uri]["takes"]
+            whole = client.slice(uri, "start", "head")
+            assert [gap["cause"] for gap in whole["gaps"]] == ["engine_died"] * engine_deaths
+            check_audio(whole.array(), take["start_frame"], 0, whole["gaps"])
+        (take,) = stopped[MIDI]["takes"]
+        whole = client.slice(MIDI, "start", "head")
+        emitted = [(frame - take["start_frame"], data) for frame, data in events.events()]
+        check_midi(whole.events(), [event for event in emitted if 0 <= event[0] < take["samples"]], whole["gaps"])
+        lost = {stream["lost_frames"] for stream in stopped.values()}
+        print(f"{KILLS} kills, {engine_deaths} of them of the engine; {take['samples']} frames, lost {sorted(lost)}")
+    assert rig.staging_files() == []
