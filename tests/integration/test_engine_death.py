@@ -146,6 +146,7 @@ def test_a_server_that_died_as_well(engine: EngineProcess, jack_server: JackServ
     assert "the take goes on when JACK is there" in state.error
     jack_server.start()
     frame_source(jack_server, name="source")
+    engine.until(lambda: all(port.connections for port in engine.stream(AUDIO.uri).ports), "it is connected")
     record_more(engine, AUDIO, RATE // 2)
     assert engine.stream(AUDIO.uri).error == ""
     state, data = take_of(engine, AUDIO)
