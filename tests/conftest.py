@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from parts import processes
@@ -21,6 +22,11 @@ from parts.jackd import JackServer, StartServer
 from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiSource
 from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
+
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("jackcapture", deadline=None)
+hypothesis.settings.load_profile("jackcapture")
 
 
 @pytest.fixture(scope="session", autouse=True)

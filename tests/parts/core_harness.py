@@ -50,14 +50,15 @@ class SteppedRing(Ring):
     """A ring that lets `between` run where the callback may get between two looks of the writer thread."""
 
     between: Callable[[], None] | None = None
-    _lost = 0
+    lost = 0
+    """Frames of the gaps that were taken."""
 
     def take_gaps(self) -> list[RingGap]:
         self._step()
         gaps = super().take_gaps()
         for gap in gaps if self.channels else ():
-            assert gap.frame == self.first_frame + gap.delivered + self._lost
-            self._lost += gap.frames
+            assert gap.frame == self.first_frame + gap.delivered + self.lost
+            self.lost += gap.frames
         return gaps
 
     def guard(self, consumed: int) -> None:

@@ -232,6 +232,30 @@ def test_frames_run_on_by_time_under_another_server(late_us: int) -> None:
         assert taken(stream.ring) == expected
 
 
+@pytest.mark.parametrize(
+    ("passed_us", "counted", "is_same"),
+    [
+        (1_000_000, 48_000, True),
+        (1_000_000, 24_000, True),  # a dummy driver that falls behind
+        (10_000_000, 250_000, True),
+        (10_000_000, 100_000, False),  # no server falls behind as far
+        (1_000_000, 200_000, False),  # nor runs ahead
+        (1_000_000, -1000, False),
+        (0, 0, True),
+    ],
+)
+def test_a_counter_counts_on_under_what_may_be_the_same_server_if_the_time_agrees(
+    passed_us: int, counted: int, is_same: bool
+) -> None:
+    with CoreHarness(48_000 * 3600) as harness:
+        core = harness.core
+        core.resume_frame, core.resume_usecs = WRAP + 5, harness.microseconds() - passed_us
+        core.is_same_server = lib.JC_PERHAPS_SAME_SERVER
+        core.resume_frame32 = (harness.frame - counted) % WRAP
+        harness.cycle(64)
+        assert lib.jc_next_frame(core) == WRAP + 5 + (counted if is_same else passed_us * 48 // 1000) + 64
+
+
 @pytest.mark.parametrize("counted", [0, 64, 48_000, (1 << 31) - 1])
 def test_frames_run_on_by_the_counter_under_the_same_server(counted: int) -> None:
     with CoreHarness(1000) as harness:
