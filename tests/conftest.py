@@ -23,7 +23,6 @@ from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiS
 from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
 
-
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("jackcapture", deadline=None)
 hypothesis.settings.load_profile("jackcapture")

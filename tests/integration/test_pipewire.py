@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jackcapture import Client
+from parts.midi import StartMidiSink, StartMidiSource
 from parts.pipewire import FOLDER_PREFIX, SINK, PipeWireServer, is_pipewires, missing_programs
 from parts.rig import RATE, RigProcess, StartRig, wait_for
 from parts.sources import StartSource, expected_samples, frames_of
@@ -28,6 +29,7 @@ pytestmark = [
 ]
 
 STEREO = "stream://test/stereo"
+MIDI = "stream://test/midi"
 SERVER = "default"
 """What jackcapture calls the server; which one that is, PIPEWIRE_REMOTE says."""
 
@@ -99,6 +101,47 @@ def test_every_frame_once(pipewire: PipeWireServer, frame_source: StartSource, s
     assert stopped["chunks"]["sealed"] == -(-stopped["head_bytes"] // 65536)
     assert stopped["gap_count"] == stopped["lost_frames"] == 0
     assert rig.staging_files() == []
+
+
+def test_midi_in_and_out(
+    pipewire: PipeWireServer, midi_source: StartMidiSource, midi_sink: StartMidiSink, start_rig: StartRig
+) -> None:
+    """Every event has its frame, as it does on jackd; what is sent arrives, and late events are told."""
+    source, sink = midi_source(None, rate=500), midi_sink(None)
+    rig = start_rig(SERVER)
+    with rig.client() as client:
+        rig.cli("stream", "create", MIDI, "--midi", "--source", source.port)
+        wait_for(
+            lambda: client.call("stream_status", uri=MIDI)["connections"],
+            lambda ports: bool(ports) and bool(ports[0]["connections"]),
+            "a connected port",
+        )
+        rig.cli("stream", "start", MIDI)
+        rig.wait_until_recorded(client, MIDI, 3 * RATE)
+        (stopped,) = rig.cli("stream", "stop", MIDI)
+        source.stop_emitting()
+        whole = client.slice(MIDI, "start", "head")
+        got = whole.events()
+        sent = client.call(
+            "midi_send",
+            events=[{"ms": 0, "data": "90 40 7f"}, {"ms": 250, "data": "80 40 40"}],
+            to=[sink.port],
+        )
+    take = stopped["takes"][0]
+    holes = [(gap["position"], gap["position"] + gap["frames"]) for gap in whole["gaps"]]
+    placed = [(frame - take["start_frame"], data) for frame, data in source.events()]
+    emitted = [
+        event
+        for event in placed
+        if 0 <= event[0] < take["samples"] and not any(begin <= event[0] < end for begin, end in holes)
+    ]
+    assert len(emitted) > 1000
+    assert [event for event in got if not any(begin <= event[0] < end for begin, end in holes)] == emitted
+    assert (sent["sent"], sent["error"], sent["done"]) == (2, None, True)
+    received = sink.events()
+    assert [data for _, data in received] == [b"\x90\x40\x7f", b"\x80\x40\x40"]
+    if not sent["late"]:
+        assert received[1][0] - received[0][0] == RATE // 4
 
 
 def test_the_graph(pipewire: PipeWireServer, frame_source: StartSource, start_rig: StartRig) -> None:

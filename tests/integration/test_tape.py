@@ -12,8 +12,10 @@ import pytest
 from blake3 import blake3
 
 from jackcapture import Client
+from jackcapture.model.streams import SampleFormat
+from parts.core_harness import as_stored
 from parts.jackd import JackServer
-from parts.rig import RigProcess, StartRig
+from parts.rig import RigProcess, StartRig, wait_for
 from parts.sources import StartSource, expected_samples, frames_of
 
 STEREO = "stream://test/stereo"
@@ -98,6 +100,34 @@ def test_content_is_named_by_its_hash(jack_server: JackServer, frame_source: Sta
 
 
 @pytest.mark.timeout(180)
+def test_integer_slices_are_what_numpy_makes_of_the_floats(
+    jack_server: JackServer, frame_source: StartSource, start_rig: StartRig
+) -> None:
+    """The same frames in three sample formats, to the last bit."""
+    frame_source(jack_server, 2)
+    rig = start_rig(jack_server)
+    formats = {f"stream://test/{sample_format}": sample_format for sample_format in SampleFormat}
+    for uri, sample_format in formats.items():
+        create(rig, uri, 2, "--format", sample_format.value)
+    with rig.client() as client:
+        for uri in formats:
+            wait_for(
+                lambda uri=uri: client.call("stream_status", uri=uri)["connections"],  # type: ignore[misc]
+                lambda ports: all(port["connections"] for port in ports),
+                f"the connections of {uri}",
+            )
+        rig.cli("stream", "start", *formats)
+        rig.wait_until_recorded(client, "stream://test/f32", 2 * RATE)
+        takes = {stream["uri"]: stream["takes"][0] for stream in rig.cli("stream", "stop", *formats)}
+        assert len({(take["start_frame"], take["samples"]) for take in takes.values()}) == 1
+        take = takes["stream://test/f32"]
+        floats = expected_samples(take["start_frame"], take["samples"], 2)
+        for uri, sample_format in formats.items():
+            raw = rig.cli("slice", uri, "--from", "start", "--to", "head", "--format", "raw")
+            assert raw["gaps"] == []
+            assert rig.content(raw["content_hash"]).read_bytes() == as_stored(floats, sample_format)
+
+
 def test_a_held_interpreter_costs_no_frame(
     jack_server: JackServer, frame_source: StartSource, start_rig: StartRig
 ) -> None:
