@@ -58,8 +58,11 @@ class _Attachment:
     free_at_cycle: int = 0
 
     def keep(self, state: StreamState) -> None:
-        """Leave a state for the next engine, should this one die; writer thread."""
-        self.journal.write(replace(state, ports=self.connections.ports))
+        """Leave a state for the next engine, should this one die; writer thread. That it cannot be ends no take."""
+        try:
+            self.journal.write(replace(state, ports=self.connections.ports))
+        except OSError as error:
+            log.error("%s: its journal cannot be written, an engine that dies now ends its take: %s", state.uri, error)
 
     def close(self) -> None:
         """Let go of the ring; the callback and the recorder have."""
