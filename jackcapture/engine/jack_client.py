@@ -53,6 +53,7 @@ _unbound.cdef("""
     int jack_midi_event_get(void *, void *, uint32_t);
     uint32_t jack_midi_get_lost_event_count(void *);
     void jack_midi_clear_buffer(void *);
+    size_t jack_midi_max_event_size(void *);
     int jack_midi_event_write(void *, uint32_t, const unsigned char *, size_t);
     int jack_set_latency_callback(void *, void (*)(int, void *), void *);
     typedef struct { uint32_t min, max; } jack_latency_range_t;
@@ -70,6 +71,7 @@ _CORE_FUNCTIONS = (
     ("midi_event_get", "int(*)(void *, void *, uint32_t)", "jack_midi_event_get"),
     ("midi_get_lost_event_count", "uint32_t(*)(void *)", "jack_midi_get_lost_event_count"),
     ("midi_clear_buffer", "void(*)(void *)", "jack_midi_clear_buffer"),
+    ("midi_max_event_size", "size_t(*)(void *)", "jack_midi_max_event_size"),
     ("midi_event_write", "int(*)(void *, uint32_t, const uint8_t *, size_t)", "jack_midi_event_write"),
 )
 

@@ -161,6 +161,7 @@ typedef struct {
     int (*midi_event_get)(void *event, void *buffer, uint32_t index);
     uint32_t (*midi_get_lost_event_count)(void *buffer);
     void (*midi_clear_buffer)(void *buffer);
+    size_t (*midi_max_event_size)(void *buffer);
     int (*midi_event_write)(void *buffer, uint32_t time, const uint8_t *bytes, size_t length);
     int (*pause)(uint32_t usecs);/* sleeps; called only while freewheeling, when the callback is not real-time */
     uint32_t sample_rate;

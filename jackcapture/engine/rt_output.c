@@ -10,7 +10,9 @@ static enum fate send_event(jc_core *core, void *buffer, const jc_midi_schedule 
                             uint64_t frame, int is_buffer_empty)
 {
     uint32_t offset = event->frame > frame ? (uint32_t)(event->frame - frame) : 0;
-    if (core->midi_event_write(buffer, offset, schedule->bytes + event->offset, event->length) == 0) {
+    /* Asked first: JACK tells receivers that an event was lost each time that it refuses one. */
+    if (core->midi_max_event_size(buffer) >= event->length
+        && core->midi_event_write(buffer, offset, schedule->bytes + event->offset, event->length) == 0) {
         STORE(event->sent_frame, frame + offset);
         return SENT;
     }

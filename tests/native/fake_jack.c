@@ -131,7 +131,29 @@ static void midi_clear_buffer(void *buffer)
     fake_port *port = buffer;
     port->cleared_cycle = jack.cycle;
     port->output_used = port->output_count = port->output_time = 0;
-    port->refused_when_empty = port->refused_when_full = 0;
+    port->refused_when_empty = port->refused_when_full = port->asked_for_room = 0;
+}
+
+/* Who asks and does not write afterwards has refused the event itself. */
+static void note_refusal(fake_port *port)
+{
+    if (port->asked_for_room)
+        *(port->output_count == 0 ? &port->refused_when_empty : &port->refused_when_full) = 1;
+    port->asked_for_room = 0;
+}
+
+static size_t midi_max_event_size(void *buffer)
+{
+    fake_port *port = buffer;
+    note_refusal(port);
+    port->asked_for_room = 1;
+    return port->output_room == 0 ? SIZE_MAX : port->output_room - port->output_used;
+}
+
+int fake_was_full(fake_port *port)
+{
+    note_refusal(port);
+    return port->refused_when_full;
 }
 
 static int midi_event_write(void *buffer, uint32_t time, const uint8_t *bytes, size_t length)
@@ -139,10 +161,8 @@ static int midi_event_write(void *buffer, uint32_t time, const uint8_t *bytes, s
     fake_port *port = buffer;
     CHECK(port->cleared_cycle == jack.cycle, "written to a buffer that holds the last cycle's events");
     CHECK(time < jack.nframes && time >= port->output_time, "time %u after %u", time, port->output_time);
-    if (port->output_room != 0 && port->output_used + length > port->output_room) {
-        *(port->output_count == 0 ? &port->refused_when_empty : &port->refused_when_full) = 1;
-        return -1;
-    }
+    port->asked_for_room = 0;
+    CHECK(port->output_room == 0 || port->output_used + length <= port->output_room, "%zu bytes do not fit", length);
     port->output_used += (uint32_t)length;
     port->output_count++;
     port->output_time = time;
@@ -174,6 +194,7 @@ void fake_jack_serve(jc_core *core)
     core->midi_event_get = midi_event_get;
     core->midi_get_lost_event_count = midi_get_lost_event_count;
     core->midi_clear_buffer = midi_clear_buffer;
+    core->midi_max_event_size = midi_max_event_size;
     core->midi_event_write = midi_event_write;
     core->pause = pause_for;
     core->sample_rate = RATE;

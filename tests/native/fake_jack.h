@@ -45,6 +45,7 @@ typedef struct fake_port {
     uint64_t cleared_cycle;   /* of fake_jack.cycle */
     int refused_when_empty;
     int refused_when_full;
+    int asked_for_room;
     sent_event *sent;
     size_t sent_count, sent_space;
 } fake_port;
@@ -76,6 +77,7 @@ void fake_jack_serve(jc_core *core);
 
 void fake_audio_port(fake_port *port, uint32_t channel);
 void fake_midi_port(fake_port *port, uint64_t seed);
+int fake_was_full(fake_port *port);
 void fake_output_port(fake_port *port, uint32_t room);
 void fake_port_free(fake_port *port);
 

@@ -185,11 +185,11 @@ static void judge_output(server *of, uint32_t slot, const before_cycle *before)
     jc_midi_output *output = before->outputs[slot];
     if (output == NULL || PEEK(of->core.outputs[slot]) != output)
         return;
-    const fake_port *port = output->port;
+    fake_port *port = output->port;
     CHECK(port->cleared_cycle == jack.cycle, "output %u sends the last cycle again", slot);
     jc_midi_schedule *schedule = PEEK(output->schedule);
     /* One that the core has begun with; of another its contents may not be visible yet. */
-    if (schedule == NULL || schedule != before->schedules[slot] || port->refused_when_full)
+    if (schedule == NULL || schedule != before->schedules[slot] || fake_was_full(port))
         return;
     CHECK(schedule->next == schedule->count || schedule->events[schedule->next].frame >= jack.frame + jack.nframes,
           "event %u of frame %" PRIu64 " is not sent by %" PRIu64, schedule->next,

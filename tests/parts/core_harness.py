@@ -189,12 +189,13 @@ class CoreHarness:
             ffi.callback("uint32_t(void *)", self._lost_event_count),
             ffi.callback("void(void *)", self._clear_buffer),
             ffi.callback("int(void *, uint32_t, const uint8_t *, size_t)", self._event_write),
+            ffi.callback("size_t(void *)", self._max_event_size),
         )
         self.core.last_frame_time, self.core.get_cycle_times, self.core.port_get_buffer = self._functions[:3]
         self.core.get_time, self.core.pause, self.core.transport_query = self._functions[3:6]
         self.core.midi_get_event_count, self.core.midi_event_get = self._functions[6:8]
         self.core.midi_get_lost_event_count, self.core.midi_clear_buffer = self._functions[8:10]
-        self.core.midi_event_write = self._functions[10]
+        self.core.midi_event_write, self.core.midi_max_event_size = self._functions[10:]
         self.core.sample_rate = RATE
         self.clock = EngineClock(self.core, self.microseconds, RATE)
 
@@ -320,12 +321,15 @@ class CoreHarness:
         output.used = 0
         output.clears += 1
 
+    def _max_event_size(self, buffer: Any) -> int:
+        output = self.outputs[int(ffi.cast("uintptr_t", buffer))]
+        return (1 << 32) - 1 if output.room is None else output.room - output.used
+
     def _event_write(self, buffer: Any, time: int, data: Any, length: int) -> int:
         output = self.outputs[int(ffi.cast("uintptr_t", buffer))]
         assert time < self._cycle_frames
         assert not output.sent or self.frame + time >= output.sent[-1][0]
-        if output.room is not None and output.used + length > output.room:
-            return -1
+        assert output.room is None or output.used + length <= output.room, "the room was not asked for"
         output.used += length
         output.sent.append((self.frame + time, bytes(ffi.buffer(data, length))))
         return 0
