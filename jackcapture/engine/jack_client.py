@@ -210,11 +210,7 @@ class JackClient:
         try:
             port = ports.register(name, is_terminal=True)
         except jack.JackError as error:
-            raise ConflictError(
-                f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, "
-                "or the server has no more ports (jackd --port-max)",
-                port=f"{self.name}:{name}",
-            ) from error
+            raise self._port_refused(name, error) from error
         for key, value, kind in (
             (jack.METADATA_PRETTY_NAME, pretty_name, ""),
             (jack.METADATA_ORDER, str(order), "http://www.w3.org/2001/XMLSchema#int"),
@@ -230,11 +226,14 @@ class JackClient:
         try:
             return self._client.midi_outports.register(name, is_terminal=True)
         except jack.JackError as error:
-            raise ConflictError(
-                f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, "
-                "or the server has no more ports (jackd --port-max)",
-                port=f"{self.name}:{name}",
-            ) from error
+            raise self._port_refused(name, error) from error
+
+    def _port_refused(self, name: str, error: Exception) -> ConflictError:
+        return ConflictError(
+            f"JACK refuses the port {self.name}:{name}: {error}; a port of that name exists, or the server has no more "
+            "ports (jackd --port-max)",
+            port=f"{self.name}:{name}",
+        )
 
     def pointer_of(self, port: Any) -> Any:
         """Give a port's address as the core takes it."""
