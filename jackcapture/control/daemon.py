@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 STATE_INTERVAL = 1.0
 CUTTING_THREADS = 4
 
+_TIDY_AT = 2
+"""The look at the engine after which orphans go: a chunk that an earlier control sent is perhaps not in the first."""
+
 
 class Control:
     """The services of one store and one engine; made and used on the asyncio loop."""
@@ -41,10 +44,16 @@ class Control:
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.supply, self.link)
-        self._engine = EngineProcess(settings, store.staging_directory, self.link, self.streams.wants_state.set)
+        self._engine = EngineProcess(
+            settings,
+            store.staging_directory,
+            self.link,
+            self.streams.wants_state.set,
+            self.streams.note_engine_death,
+        )
         self._ending = asyncio.Event()
         self._server: Server | None = None
-        self._is_tidy = False  # what an earlier control left in staging is put away
+        self._looks = 0
 
     async def engine_state(self) -> messages.EngineState:
         """Ask the engine for its state, streams included; raises `UnreachableError`."""
@@ -90,8 +99,8 @@ class Control:
             asked_at = time.monotonic()
             state = await self._engine.ensure()
             await self.streams.reconcile(state, asked_at)
-            if not self._is_tidy:
-                self._is_tidy = True
+            self._looks += 1
+            if self._looks == _TIDY_AT:
                 await self.streams.discard_orphans(state, self.started_at_ns)
         except JackCaptureError as error:
             log.error("%s", error)

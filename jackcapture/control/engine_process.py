@@ -27,13 +27,22 @@ class EngineProcess:
     """The engine of one runtime directory."""
 
     def __init__(
-        self, settings: Settings, staging_directory: str, link: EngineLink, on_end: Callable[[], None]
+        self,
+        settings: Settings,
+        staging_directory: str,
+        link: EngineLink,
+        on_end: Callable[[], None],
+        on_death: Callable[[], None],
     ) -> None:
-        """`on_end` is called on the loop when the engine's process has ended."""
+        """`on_end` is called on the loop when the engine's process has ended.
+
+        `on_death` is called when the requests to an engine that died are given up, before any goes to the next one.
+        """
         self._settings = settings
         self._staging_directory = staging_directory
         self._link = link
         self._on_end = on_end
+        self._on_death = on_death
         self._watched: int | None = None  # a pidfd
         self._child: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -48,6 +57,7 @@ class EngineProcess:
             if self._pid is not None:
                 log.error("the engine, process %d, has died", self._pid)
                 await self._link.reset("the engine has died; ask again when the next one runs")
+                self._on_death()
             await self._start()
         return await self._ask(_START_SECONDS)
 

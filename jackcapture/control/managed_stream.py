@@ -20,6 +20,7 @@ class LiveTake:
     first_sample: int
     engine_id: str
     given: list[str] = field(default_factory=list)  # chunks the engine has: the one in progress, then the spares
+    doubtful: set[str] = field(default_factory=set)  # given to an engine that died: the next one has them, or nobody
     pending: dict[int, StreamChunkFull] = field(default_factory=dict)  # full, not yet in the catalog; by index
     next_index: int = 0  # of the chunk in progress
     next_sample: int = 0  # where it begins

@@ -265,6 +265,12 @@ class Streams:
                 log.info("JACK server %s %s", event.server, "connected" if event.connected else "lost")
                 self.wants_state.set()
 
+    def note_engine_death(self) -> None:
+        """Take note that the engine has died; what is given from now on goes to the next one."""
+        for stream in self.all():
+            if stream.take is not None:
+                stream.take.doubtful |= set(stream.take.given)
+
     def refresh(self, engine: messages.EngineState, asked_at: float) -> None:
         """Take note of the engine's state, asked for at `asked_at` on time.monotonic."""
         for state in engine.streams:
@@ -324,8 +330,6 @@ class Streams:
         take = stream.take
         if take is not None:
             if state is not None and take.ended_samples is None and take.engine_id != engine.engine_id:
-                if stream.is_topping_up:
-                    return  # the engine may be given a chunk at this moment; the next state knows
                 self._note_next_engine(stream, engine, state)
             gone = state is None or take.engine_id != engine.engine_id or state.take_number != take.number
             if take.ended_samples is None and gone:
@@ -420,10 +424,12 @@ class Streams:
         assert take is not None
         if (state.take_number, state.start_frame) != (take.number, take.start_frame):
             return
-        has = [path for path in (state.chunk.path, *state.spares) if path]
-        unknown = set(take.given) - {*has, *(full.path for full in state.chunks_done)}
-        self._chunks.spawn(self._chunks.discard(unknown))
-        take.engine_id, take.given = engine.engine_id, has
+        # Only what the dead one was given: the next one may have got more since it told its state.
+        has = {state.chunk.path, *state.spares, *(full.path for full in state.chunks_done)}
+        nobodys = take.doubtful - has
+        take.engine_id, take.doubtful = engine.engine_id, set()
+        take.given = [path for path in take.given if path not in nobodys]
+        self._chunks.spawn(self._chunks.discard(nobodys))
         log.warning("%s: take %d goes on in engine %d", stream.uri, take.number, engine.pid)
 
     def _note_engine_died(self, stream: ManagedStream) -> None:
