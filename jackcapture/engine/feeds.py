@@ -208,8 +208,9 @@ class MidiFeed(_Gaps):
         """
         frame = self.ring.moved_frame
         self.refresh()
-        self._oldest_frame, self._cursor.taken = self.ring.first_frame, self.ring.consumed
-        self._drop_before(frame)
+        # The gaps before it are kept for the present: which of them the journal lacks is still to be found.
+        self._oldest_frame = frame
+        self._cursor.taken = lib.jc_midi_skip(self.ring.pointer, self.ring.consumed, self._delivered, frame)
         return frame
 
     def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
