@@ -147,8 +147,9 @@ def test_a_server_that_died_as_well(engine: EngineProcess, jack_server: JackServ
     jack_server.start()
     frame_source(jack_server, name="source")
     engine.until(lambda: all(port.connections for port in engine.stream(AUDIO.uri).ports), "it is connected")
-    # The head crosses the hole chunk by chunk: what is heard lies behind it.
-    record_more(engine, AUDIO, RATE // 2)
+    # The head comes to the hole, and crosses it, chunk by chunk: what is heard lies behind it.
+    while not engine.told(messages.StreamGap):
+        record_more(engine, AUDIO, RATE // 8)
     hole = engine.told(messages.StreamGap)[-1].gap
     left = hole.position + hole.frames - engine.stream(AUDIO.uri).head_sample
     record_more(engine, AUDIO, max(0, left) + RATE // 2)
