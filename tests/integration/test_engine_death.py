@@ -148,10 +148,10 @@ def test_a_server_that_died_as_well(engine: EngineProcess, jack_server: JackServ
     frame_source(jack_server, name="source")
     engine.until(lambda: all(port.connections for port in engine.stream(AUDIO.uri).ports), "it is connected")
     # The head comes to the hole, and crosses it, chunk by chunk: what is heard lies behind it.
-    while not engine.told(messages.StreamGap):
+    while not (state := engine.stream(AUDIO.uri)).gap_count:
         record_more(engine, AUDIO, RATE // 8)
-    hole = engine.told(messages.StreamGap)[-1].gap
-    left = hole.position + hole.frames - engine.stream(AUDIO.uri).head_sample
+    (hole,) = [*state.gaps, *(gap for full in state.chunks_done for gap in full.gaps)]
+    left = hole.position + hole.frames - state.head_sample
     record_more(engine, AUDIO, max(0, left) + RATE // 2)
     assert engine.stream(AUDIO.uri).error == ""
     state, data = take_of(engine, AUDIO)
