@@ -5,13 +5,16 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterable
+from dataclasses import astuple
 
 from jackcapture.catalog import rows
 from jackcapture.catalog.connections import Connections, translated
+from jackcapture.catalog.keeping import Keeping, insert_holds
 from jackcapture.catalog.migration import migrate
 from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.retention import KEEP_ALL, Hold, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, GapCause, Latency, Take
 from jackcapture.model.uris import StreamUri
@@ -20,6 +23,9 @@ from jackcapture.model.uris import StreamUri
 class Catalog:
     """The catalog of one store."""
 
+    keeping: Keeping
+    """Retention, holds and removals."""
+
     def __init__(self, path: str, store_uuid: str) -> None:
         """Open or make the catalog; raises `StorageDamagedError` if it is another store's or a newer version's."""
         self._connections = Connections(path)
@@ -27,6 +33,7 @@ class Catalog:
             with translated(path):
                 migrate(self._connections.writer, path)
             self._check_identity(path, store_uuid)
+            self.keeping = Keeping(self._connections)
         except BaseException:
             self._connections.close()
             raise
@@ -37,7 +44,9 @@ class Catalog:
 
     # --- streams ---
 
-    def add_stream(self, definition: StreamDefinition, artifact: Artifact) -> StreamRecord:
+    def add_stream(
+        self, definition: StreamDefinition, artifact: Artifact, retention: Retention = KEEP_ALL
+    ) -> StreamRecord:
         """Enter a stream with the artifact of its definition; raises `ConflictError` if the URI is taken."""
         now = time.time_ns()
         with self._connections.write() as db:
@@ -48,10 +57,12 @@ class Catalog:
                 )
             rows.insert_artifact(db, artifact)
             db.execute(
-                "INSERT INTO streams (uri, definition, definition_artifact, created_at_ns) VALUES (?, ?, ?, ?)",
-                (definition.uri, json.dumps(definition.as_json()), artifact.id, now),
+                "INSERT INTO streams"
+                " (uri, definition, definition_artifact, created_at_ns, keep_ns, keep_bytes, keep_chunks)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (definition.uri, json.dumps(definition.as_json()), artifact.id, now, *astuple(retention)),
             )
-        return StreamRecord(definition, artifact.id, now)
+        return StreamRecord(definition, artifact.id, now, retention)
 
     def stream(self, uri: StreamUri) -> StreamRecord:
         """Give a stream; raises `NotFoundError`, naming those there are."""
@@ -122,7 +133,7 @@ class Catalog:
         with self._connections.write() as db:
             take_id = _take_id(db, uri, sealed.take_number)
             added = db.execute(
-                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO chunks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",
                 (
                     take_id,
                     chunk.index,
@@ -188,10 +199,11 @@ class Catalog:
         return takes[0] if takes else None
 
     def totals(self, uri: StreamUri) -> StreamTotals:
-        """Give what is sealed of a stream."""
+        """Give what is kept of a stream, and what its takes lost."""
         with self._connections.read() as db:
             row = db.execute(
-                "SELECT count(*), total(sealed_chunks), total(sealed_bytes), total(gap_count), total(lost_frames),"
+                "SELECT count(*), total(sealed_chunks - removed_chunks),"
+                " total(sealed_bytes + overview_bytes - removed_bytes), total(gap_count), total(lost_frames),"
                 " total(clipped_samples)"
                 " FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ?",
                 (uri,),
@@ -203,7 +215,7 @@ class Catalog:
         with self._connections.read() as db:
             row = db.execute(
                 "SELECT chunks.* FROM chunks JOIN takes ON takes.id = take_id JOIN streams ON streams.id = stream_id"
-                " WHERE uri = ? AND number = ? AND chunk_index = ?",
+                " WHERE uri = ? AND number = ? AND chunk_index = ? AND removing IS NULL",
                 (uri, take_number, index),
             ).fetchone()
         if row is None:
@@ -211,12 +223,13 @@ class Catalog:
         return rows.chunk(take_number, row)
 
     def chunks(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[SealedChunk]:
-        """Give the sealed chunks that overlap `[from_sample, to_sample)`, in order."""
+        """Give the sealed chunks that overlap `[from_sample, to_sample)`, in order, without those being removed."""
         found = []
         with self._connections.read() as db:
             for take_id, number in _takes_over(db, uri, from_sample, to_sample):
                 matching = db.execute(
-                    "SELECT * FROM chunks WHERE take_id = ? AND first_sample < ? AND first_sample >="
+                    "SELECT * FROM chunks WHERE take_id = ? AND removing IS NULL AND first_sample < ?"
+                    " AND first_sample >="
                     " ifnull((SELECT max(first_sample) FROM chunks WHERE take_id = ? AND first_sample <= ?), 0)"
                     " ORDER BY first_sample",
                     (take_id, to_sample, take_id, from_sample),
@@ -255,15 +268,16 @@ class Catalog:
 
     # --- artifacts ---
 
-    def add_artifact(self, artifact: Artifact) -> None:
-        """Enter an artifact with parents and tags."""
+    def add_artifact(self, artifact: Artifact, *, holds: Iterable[Hold] = ()) -> None:
+        """Enter an artifact with parents and tags, and what it holds."""
         with self._connections.write() as db:
             rows.insert_artifact(db, artifact)
+            insert_holds(db, holds)
 
     def artifact(self, artifact_id: str) -> Artifact:
         """Give an artifact by its full id; raises `NotFoundError`."""
         with self._connections.read() as db:
-            row = db.execute("SELECT * FROM artifacts WHERE id = ?", (artifact_id,)).fetchone()
+            row = db.execute("SELECT * FROM artifacts WHERE id = ? AND NOT removing", (artifact_id,)).fetchone()
             if row is None:
                 raise NotFoundError(
                     f"no artifact {artifact_id!r}; 'jackcapture artifact list' shows what there is",
@@ -275,7 +289,7 @@ class Catalog:
         self, *, kind: str | None = None, tag: str | None = None, stream_uri: str | None = None, limit: int = 1000
     ) -> list[Artifact]:
         """Give the newest artifacts of a kind, with a tag, of a stream; newest first."""
-        conditions, values = ["1"], []
+        conditions, values = ["NOT removing"], []
         for condition, value in (
             ("kind = ?", kind),
             ("stream_uri = ?", stream_uri),
@@ -296,7 +310,7 @@ class Catalog:
         """Give the bytes of all sealed chunks, overviews and artifacts; content that several share counts for each."""
         with self._connections.read() as db:
             row = db.execute(
-                "SELECT (SELECT ifnull(sum(sealed_bytes + overview_bytes), 0) FROM takes)"
+                "SELECT (SELECT ifnull(sum(sealed_bytes + overview_bytes - removed_bytes), 0) FROM takes)"
                 " + (SELECT ifnull(sum(bytes), 0) FROM artifacts)"
             ).fetchone()
         return int(row[0])

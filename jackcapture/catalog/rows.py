@@ -9,6 +9,7 @@ from typing import Any
 
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.retention import KEEP_ALL, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import (
     Chunk,
@@ -31,11 +32,15 @@ class StreamRecord:
     definition: StreamDefinition
     definition_artifact: str
     created_at_ns: int
+    retention: Retention = KEEP_ALL
 
 
 @dataclass(frozen=True, slots=True)
 class TakeRecord:
-    """A take, why it ended by itself (empty: it did not), and the totals of what is sealed of it."""
+    """A take, why it ended by itself (empty: it did not), and the totals of what was sealed of it.
+
+    They count also what was removed since, `removed_chunks` and `removed_bytes` (with overviews).
+    """
 
     take: Take
     error: str
@@ -45,6 +50,8 @@ class TakeRecord:
     gap_count: int
     lost_frames: int
     clipped_samples: int = 0
+    removed_chunks: int = 0
+    removed_bytes: int = 0
 
     @property
     def end_sample(self) -> int:
@@ -53,13 +60,25 @@ class TakeRecord:
         return self.take.first_sample + samples
 
 
+_TOTALS = (
+    "sealed_chunks",
+    "sealed_samples",
+    "sealed_bytes",
+    "gap_count",
+    "lost_frames",
+    "clipped_samples",
+    "removed_chunks",
+    "removed_bytes",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class StreamTotals:
-    """What is sealed of a stream, over all its takes."""
+    """What is kept of a stream (bytes with overviews), and what its takes lost and clipped, over all takes."""
 
     takes: int
-    sealed_chunks: int
-    sealed_bytes: int
+    kept_chunks: int
+    kept_bytes: int
     gap_count: int
     lost_frames: int
     clipped_samples: int = 0
@@ -136,7 +155,7 @@ def differences(clock: Transport | MidiClock) -> dict[str, Any]:
 def insert_artifact(db: sqlite3.Connection, artifact: Artifact) -> None:
     """Enter an artifact with its parents and tags."""
     db.execute(
-        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO artifacts VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
         (
             artifact.id,
             artifact.kind,
@@ -156,7 +175,8 @@ def insert_artifact(db: sqlite3.Connection, artifact: Artifact) -> None:
 def stream(row: sqlite3.Row) -> StreamRecord:
     """Read a stream."""
     definition = StreamDefinition.from_json(json.loads(row["definition"]))
-    return StreamRecord(definition, row["definition_artifact"], row["created_at_ns"])
+    retention = Retention(row["keep_ns"], row["keep_bytes"], row["keep_chunks"])
+    return StreamRecord(definition, row["definition_artifact"], row["created_at_ns"], retention)
 
 
 def take(uri: StreamUri, row: sqlite3.Row) -> TakeRecord:
@@ -165,11 +185,8 @@ def take(uri: StreamUri, row: sqlite3.Row) -> TakeRecord:
         name: row[name] for name in ("number", "start_frame", "first_sample", "samples", "started_at_ns", "ended_at_ns")
     }
     fields["latencies"] = tuple(Latency(*ends) for ends in json.loads(row["latencies"]))
-    totals = (
-        row[name]
-        for name in ("sealed_chunks", "sealed_samples", "sealed_bytes", "gap_count", "lost_frames", "clipped_samples")
-    )
-    return TakeRecord(Take(uri, **fields), row["error"], *totals)
+    totals = {name: row[name] for name in _TOTALS}
+    return TakeRecord(Take(uri, **fields), row["error"], **totals)
 
 
 def chunk(take_number: int, row: sqlite3.Row) -> SealedChunk:

@@ -1,4 +1,4 @@
--- The catalog, version 2. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
+-- The catalog, version 3. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
 -- Change this file and add a migration of the next number together: a test compares what both give.
 
 -- Which store this catalog describes.
@@ -11,7 +11,10 @@ CREATE TABLE streams (
     uri TEXT NOT NULL UNIQUE,
     definition TEXT NOT NULL,               -- JSON, as it lies in the store; immutable
     definition_artifact TEXT NOT NULL REFERENCES artifacts (id),
-    created_at_ns INTEGER NOT NULL
+    created_at_ns INTEGER NOT NULL,
+    keep_ns INTEGER,                        -- retention: at most so much of what was recorded; NULL: no limit
+    keep_bytes INTEGER,
+    keep_chunks INTEGER
 ) STRICT;
 
 -- One contiguous run of a stream. Sample positions of a stream run on over its takes.
@@ -25,7 +28,8 @@ CREATE TABLE takes (
     started_at_ns INTEGER NOT NULL,
     ended_at_ns INTEGER,
     error TEXT NOT NULL DEFAULT '',         -- why it ended by itself
-    -- Totals of the rows below, so that a status costs the same after a month as after a minute.
+    -- Totals of the rows below, also of those that were removed since: a status costs the same after a month as after a
+    -- minute.
     sealed_chunks INTEGER NOT NULL DEFAULT 0,
     sealed_samples INTEGER NOT NULL DEFAULT 0,
     sealed_bytes INTEGER NOT NULL DEFAULT 0,
@@ -34,6 +38,9 @@ CREATE TABLE takes (
     clipped_samples INTEGER NOT NULL DEFAULT 0,
     latencies TEXT NOT NULL DEFAULT '[]',   -- JSON: [least, most] frames of capture latency, per port
     overview_bytes INTEGER NOT NULL DEFAULT 0, -- total of its chunks' overviews
+    -- Totals of the chunks that were removed.
+    removed_chunks INTEGER NOT NULL DEFAULT 0,
+    removed_bytes INTEGER NOT NULL DEFAULT 0, -- with their overviews
     UNIQUE (stream_id, number)
 ) STRICT;
 
@@ -48,10 +55,38 @@ CREATE TABLE chunks (
     wall_clock_ns INTEGER NOT NULL,         -- of the frame after its last one
     clipped_samples INTEGER NOT NULL DEFAULT 0,
     overview_hash TEXT,                     -- content of its overview; NULL: it has none
+    removing TEXT,                          -- why it is being removed, and its content may be gone; NULL: it is not
     PRIMARY KEY (take_id, chunk_index)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX chunks_by_sample ON chunks (take_id, first_sample);
 CREATE INDEX chunks_by_content ON chunks (content_hash);
+CREATE INDEX chunks_by_overview ON chunks (overview_hash) WHERE overview_hash IS NOT NULL;
+CREATE INDEX chunks_being_removed ON chunks (take_id, chunk_index) WHERE removing IS NOT NULL;
+
+-- Runs of a take's chunks that are not there any more: neighbours that went for the same reason are one row.
+CREATE TABLE removals (
+    take_id INTEGER NOT NULL REFERENCES takes (id),
+    first_index INTEGER NOT NULL,
+    end_index INTEGER NOT NULL,             -- after the last one
+    first_sample INTEGER NOT NULL,
+    end_sample INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    removed_at_ns INTEGER NOT NULL,         -- of the newest one
+    PRIMARY KEY (take_id, first_index)
+) STRICT, WITHOUT ROWID;
+
+-- Ranges of streams whose chunks are not removed, and who holds them.
+CREATE TABLE holds (
+    stream_id INTEGER NOT NULL REFERENCES streams (id),
+    kind TEXT NOT NULL,                     -- artifact, pin
+    holder TEXT NOT NULL,                   -- the artifact's id, or the pin's name
+    from_sample INTEGER NOT NULL,
+    to_sample INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    PRIMARY KEY (stream_id, kind, holder, from_sample)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holds_by_place ON holds (stream_id, from_sample, to_sample);
+CREATE INDEX holds_by_holder ON holds (kind, holder);
 
 -- Lost frames: silence in the samples.
 CREATE TABLE gaps (
@@ -86,10 +121,12 @@ CREATE TABLE artifacts (
     bytes INTEGER NOT NULL,
     created_at_ns INTEGER NOT NULL,
     stream_uri TEXT,
-    metadata TEXT NOT NULL                  -- JSON object
+    metadata TEXT NOT NULL,                 -- JSON object
+    removing INTEGER NOT NULL DEFAULT 0     -- 1: it is being removed, and its content may be gone
 ) STRICT;
 CREATE INDEX artifacts_by_content ON artifacts (content_hash);
 CREATE INDEX artifacts_by_time ON artifacts (created_at_ns);
+CREATE INDEX artifacts_being_removed ON artifacts (id) WHERE removing = 1;
 
 CREATE TABLE artifact_parents (
     artifact_id TEXT NOT NULL REFERENCES artifacts (id),
@@ -97,6 +134,7 @@ CREATE TABLE artifact_parents (
     ordinal INTEGER NOT NULL,
     PRIMARY KEY (artifact_id, ordinal)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX artifact_parents_by_parent ON artifact_parents (parent_id);
 
 CREATE TABLE artifact_tags (
     artifact_id TEXT NOT NULL REFERENCES artifacts (id),

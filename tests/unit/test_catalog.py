@@ -333,7 +333,7 @@ def test_threads_read_while_one_writes(catalog: Catalog) -> None:
             while not stop.is_set():
                 # Rows and totals change together; the rows are read first, and are never ahead.
                 found = catalog.chunks(URI, 0, FAR)
-                assert catalog.totals(URI).sealed_chunks >= len(found)
+                assert catalog.totals(URI).kept_chunks >= len(found)
                 assert [at.chunk.index for at in found] == list(range(len(found)))
         except BaseException as error:
             failures.append(error)
@@ -347,4 +347,4 @@ def test_threads_read_while_one_writes(catalog: Catalog) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
-    assert catalog.totals(URI).sealed_chunks == 50
+    assert catalog.totals(URI).kept_chunks == 50

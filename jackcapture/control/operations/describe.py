@@ -95,7 +95,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
         head_bytes=head_bytes,
         head_wall_clock=None if head_wall_clock_ns is None else iso(head_wall_clock_ns),
         takes=tuple(describe_take(record, clipped[record.take.number]) for record in takes),
-        chunks=ChunkCounts(totals.sealed_chunks, staging),
+        chunks=ChunkCounts(totals.kept_chunks, staging),
         gaps=tuple(describe_gap(gaps[position]) for position in sorted(gaps)[-NEWEST:]),
         gap_count=gap_count,
         lost_frames=lost_frames,

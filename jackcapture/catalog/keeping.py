@@ -1,0 +1,323 @@
+"""What is kept of the streams: retention, holds, and the removal of what is beyond them.
+
+Chunks and artifacts go in two phases, so that an interruption leaves nothing that cannot be taken up again: their rows
+are marked (`mark_chunks`, `mark_artifact`), their content is unlinked and that made durable by the caller, and then
+their rows go (`remove_marked`). Rows that are marked are seen by nobody else. Methods may be called on any thread.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import astuple
+
+from jackcapture.catalog.connections import Connections
+from jackcapture.errors import ConflictError, NotFoundError
+from jackcapture.model.addresses import Content
+from jackcapture.model.overviews import overview_bytes
+from jackcapture.model.places import duration_frames
+from jackcapture.model.retention import Doomed, Hold, HolderKind, Removal, RemovalReason, Retention
+from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.uris import StreamUri
+
+Boundary = tuple[int, RemovalReason]
+"""A sample position before which nothing is kept, and which limit says so."""
+
+
+class Keeping:
+    """Retention, holds and removals; part of the catalog."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    # --- retention and holds ---
+
+    def set_retention(self, uri: StreamUri, retention: Retention) -> None:
+        """Change what is kept of a stream; raises `NotFoundError`."""
+        with self._connections.write() as db:
+            changed = db.execute(
+                "UPDATE streams SET keep_ns = ?, keep_bytes = ?, keep_chunks = ? WHERE uri = ?",
+                (*astuple(retention), uri),
+            ).rowcount
+            if not changed:
+                raise NotFoundError(f"no stream {uri}", uri=uri)
+
+    def add_hold(self, hold: Hold) -> None:
+        """Keep a range of a stream; raises `ConflictError` if the holder has one already that begins there."""
+        with self._connections.write() as db:
+            insert_holds(db, [hold])
+
+    def remove_holds(self, uri: StreamUri, kind: HolderKind, holder: str) -> int:
+        """Let go of what somebody holds of a stream; gives how many holds that were."""
+        with self._connections.write() as db:
+            return db.execute(
+                "DELETE FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?", (uri, kind, holder)
+            ).rowcount
+
+    def holds(self, uri: StreamUri, kind: HolderKind | None = None) -> list[Hold]:
+        """Give what is held of a stream, in order of its place."""
+        with self._connections.read() as db:
+            found = db.execute(
+                "SELECT * FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND (?2 IS NULL OR kind = ?2)"
+                " ORDER BY from_sample, holder",
+                (uri, kind),
+            )
+            return [_hold(uri, row) for row in found]
+
+    # --- what is not there any more ---
+
+    def first_kept_sample(self, uri: StreamUri) -> int | None:
+        """Give where the first chunk of a stream begins that is there; None if none is sealed."""
+        with self._connections.read() as db:
+            for take in _takes(db, uri):
+                row = db.execute(
+                    "SELECT first_sample FROM chunks WHERE take_id = ? AND removing IS NULL"
+                    " ORDER BY chunk_index LIMIT 1",
+                    (take["id"],),
+                ).fetchone()
+                if row is not None:
+                    return int(row[0])
+        return None
+
+    def removals(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
+        """Give what was removed of `[from_sample, to_sample)`, or is being removed, in order."""
+        with self._connections.read() as db:
+            found = db.execute(
+                "SELECT removals.*, number FROM removals JOIN takes ON takes.id = take_id"
+                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND removals.first_sample < ? AND end_sample > ?"
+                " ORDER BY removals.first_sample",
+                (uri, to_sample, from_sample),
+            )
+            return [
+                Removal(
+                    row["number"],
+                    row["first_index"],
+                    row["end_index"],
+                    row["first_sample"],
+                    row["end_sample"],
+                    RemovalReason(row["reason"]),
+                    row["removed_at_ns"],
+                )
+                for row in found
+            ]
+
+    # --- what is beyond the limits ---
+
+    def doomed(self, definition: StreamDefinition, retention: Retention, limit: int) -> list[Doomed]:
+        """Give the oldest sealed chunks that are beyond the retention, at most `limit` that nobody holds.
+
+        Those that are held are among them.
+        """
+        with self._connections.read() as db:
+            return _doomed(db, definition, retention, limit)
+
+    # --- two-phase removal ---
+
+    def mark_chunks(
+        self,
+        definition: StreamDefinition,
+        retention: Retention,
+        limit: int,
+        is_in_use: Callable[[Doomed], bool],
+    ) -> list[Doomed]:
+        """Mark at most `limit` chunks that are beyond the retention, not held and not in use; give them."""
+        with self._connections.write() as db:
+            found = [
+                chunk
+                for chunk in _doomed(db, definition, retention, limit)
+                if chunk.held_by is None and not is_in_use(chunk)
+            ]
+            for chunk in found:
+                db.execute(
+                    "UPDATE chunks SET removing = ? WHERE take_id ="
+                    " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND number = ?) AND chunk_index = ?",
+                    (chunk.reason, chunk.uri, chunk.take_number, chunk.index),
+                )
+        return found
+
+    def mark_artifact(self, artifact_id: str) -> None:
+        """Mark an artifact that nothing was made from; raises `NotFoundError` or `ConflictError`."""
+        with self._connections.write() as db:
+            if not db.execute("SELECT 1 FROM artifacts WHERE id = ? AND NOT removing", (artifact_id,)).fetchone():
+                raise NotFoundError(f"no artifact {artifact_id!r}", artifact_id=artifact_id)
+            children = [
+                row[0]
+                for row in db.execute(
+                    "SELECT artifact_id FROM artifact_parents WHERE parent_id = ? LIMIT 10", (artifact_id,)
+                )
+            ]
+            if children:
+                raise ConflictError(
+                    f"{artifact_id} is what {', '.join(children)} was made from; delete that first", children=children
+                )
+            db.execute("UPDATE artifacts SET removing = 1 WHERE id = ?", (artifact_id,))
+
+    def marked_contents(self) -> list[Content]:
+        """Give the content of all that is marked and that no other row needs: it may be unlinked."""
+        with self._connections.read() as db:
+            return [Content(name) for name in sorted(set(_marked_hashes(db))) if not is_needed(db, name)]
+
+    def is_needed(self, content: Content) -> bool:
+        """Tell whether any row that is not marked needs content."""
+        with self._connections.read() as db:
+            return is_needed(db, content.hash)
+
+    def remove_marked(self) -> int:
+        """Remove the rows of all that is marked, whose content is gone durably; gives how many."""
+        now = time.time_ns()
+        with self._connections.write() as db:
+            chunks = db.execute(
+                "SELECT chunks.*, definition FROM chunks JOIN takes ON takes.id = take_id"
+                " JOIN streams ON streams.id = stream_id WHERE removing IS NOT NULL ORDER BY take_id, chunk_index"
+            ).fetchall()
+            for row in chunks:
+                _remove_chunk(db, row, now)
+            artifacts = [row[0] for row in db.execute("SELECT id FROM artifacts WHERE removing = 1")]
+            for name in artifacts:
+                db.execute("DELETE FROM holds WHERE kind = ? AND holder = ?", (HolderKind.ARTIFACT, name))
+                for table in ("artifact_parents", "artifact_tags"):
+                    db.execute(f"DELETE FROM {table} WHERE artifact_id = ?", (name,))  # noqa: S608 - fixed names
+                db.execute("DELETE FROM artifacts WHERE id = ?", (name,))
+        return len(chunks) + len(artifacts)
+
+
+def insert_holds(db: sqlite3.Connection, holds: Iterable[Hold]) -> None:
+    """Enter holds."""
+    db.executemany(
+        "INSERT INTO holds VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?, ?)",
+        [(it.uri, it.kind, it.holder, it.from_sample, it.to_sample, it.created_at_ns) for it in holds],
+    )
+
+
+def is_needed(db: sqlite3.Connection, content_hash: str) -> bool:
+    """Tell whether any row that is not marked needs content."""
+    return any(
+        db.execute(f"SELECT 1 FROM {where} LIMIT 1", (content_hash,)).fetchone()  # noqa: S608 - fixed conditions
+        for where in (
+            "chunks WHERE content_hash = ? AND removing IS NULL",
+            "chunks WHERE overview_hash = ? AND removing IS NULL",
+            "artifacts WHERE content_hash = ? AND NOT removing",
+        )
+    )
+
+
+def _marked_hashes(db: sqlite3.Connection) -> Iterator[str]:
+    for row in db.execute("SELECT content_hash, overview_hash FROM chunks WHERE removing IS NOT NULL"):
+        yield from (name for name in row if name is not None)
+    for row in db.execute("SELECT content_hash FROM artifacts WHERE removing = 1"):
+        yield row[0]
+
+
+def _takes(db: sqlite3.Connection, uri: str) -> list[sqlite3.Row]:
+    return db.execute(
+        "SELECT id, number FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND sealed_chunks > removed_chunks"
+        " ORDER BY number",
+        (uri,),
+    ).fetchall()
+
+
+def _chunk_bytes(definition: StreamDefinition, row: sqlite3.Row) -> int:
+    overview = 0 if row["overview_hash"] is None else overview_bytes(row["samples"], definition.audio.channels)
+    return int(row["bytes"]) + overview
+
+
+def _boundary(db: sqlite3.Connection, definition: StreamDefinition, retention: Retention) -> Boundary | None:
+    """Give the first position that all limits keep, seen from the newest sealed chunk; None if they keep all."""
+    found: list[Boundary] = []
+    chunks = total = 0
+    for take in reversed(_takes(db, definition.uri)):
+        for row in db.execute(
+            "SELECT * FROM chunks WHERE take_id = ? AND removing IS NULL ORDER BY chunk_index DESC", (take["id"],)
+        ):
+            end = row["first_sample"] + row["samples"]
+            if chunks == 0 and retention.keep_ns is not None:
+                kept = end - duration_frames(retention.keep_ns, definition.sample_rate)
+                found.append((kept, RemovalReason.KEEP_TIME))
+                if retention.keep_bytes is None and retention.keep_chunks is None:
+                    return found[0]
+            chunks += 1
+            total += _chunk_bytes(definition, row)
+            if retention.keep_chunks is not None and chunks > retention.keep_chunks:
+                found.append((end, RemovalReason.KEEP_CHUNKS))
+            if retention.keep_bytes is not None and total > retention.keep_bytes:
+                found.append((end, RemovalReason.KEEP_BYTES))
+            if found and max(found)[0] >= end:
+                return max(found)
+    return None
+
+
+def _doomed(db: sqlite3.Connection, definition: StreamDefinition, retention: Retention, limit: int) -> list[Doomed]:
+    boundary = _boundary(db, definition, retention)
+    if boundary is None:
+        return []
+    position, reason = boundary
+    found: list[Doomed] = []
+    free = 0
+    for take in _takes(db, definition.uri):
+        for row in db.execute(
+            "SELECT * FROM chunks WHERE take_id = ? AND removing IS NULL AND first_sample + samples <= ?"
+            " ORDER BY chunk_index",
+            (take["id"], position),
+        ):
+            chunk = _doomed_chunk(db, definition, take["number"], row, reason)
+            found.append(chunk)
+            free += chunk.held_by is None
+            if free == limit:
+                return found
+    return found
+
+
+def _doomed_chunk(
+    db: sqlite3.Connection, definition: StreamDefinition, take_number: int, row: sqlite3.Row, reason: RemovalReason
+) -> Doomed:
+    end = row["first_sample"] + row["samples"]
+    holder = db.execute(
+        "SELECT kind, holder FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+        " AND from_sample < ? AND to_sample > ? LIMIT 1",
+        (definition.uri, end, row["first_sample"]),
+    ).fetchone()
+    return Doomed(
+        definition.uri,
+        take_number,
+        row["chunk_index"],
+        row["first_sample"],
+        end,
+        _chunk_bytes(definition, row),
+        tuple(Content(name) for name in (row["content_hash"], row["overview_hash"]) if name is not None),
+        reason,
+        None if holder is None else (HolderKind(holder["kind"]), holder["holder"]),
+    )
+
+
+def _remove_chunk(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> None:
+    """Remove a chunk's row and what was observed in it; its place goes into the removals."""
+    take_id, index, end = row["take_id"], row["chunk_index"], row["first_sample"] + row["samples"]
+    run = db.execute(
+        "SELECT first_index, first_sample FROM removals WHERE take_id = ? AND end_index = ? AND reason = ?",
+        (take_id, index, row["removing"]),
+    ).fetchone()
+    first_index, first_sample = (index, row["first_sample"]) if run is None else run
+    db.execute(
+        "INSERT INTO removals VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (take_id, first_index) DO UPDATE"
+        " SET end_index = excluded.end_index, end_sample = excluded.end_sample, removed_at_ns = excluded.removed_at_ns",
+        (take_id, first_index, index + 1, first_sample, end, row["removing"], now),
+    )
+    db.execute("DELETE FROM chunks WHERE take_id = ? AND chunk_index = ?", (take_id, index))
+    db.execute(
+        "DELETE FROM gaps WHERE take_id = ? AND position >= ? AND position + frames <= ?", (take_id, first_sample, end)
+    )
+    # The last snapshot before the end stays: it tells the time of what follows.
+    db.execute(
+        "DELETE FROM clock_snapshots WHERE take_id = ?1 AND sample_position >= ?2 AND sample_position <"
+        " (SELECT max(sample_position) FROM clock_snapshots WHERE take_id = ?1 AND sample_position <= ?3)",
+        (take_id, first_sample, end),
+    )
+    definition = StreamDefinition.from_json(json.loads(row["definition"]))
+    db.execute(
+        "UPDATE takes SET removed_chunks = removed_chunks + 1, removed_bytes = removed_bytes + ? WHERE id = ?",
+        (_chunk_bytes(definition, row), take_id),
+    )
+
+
+def _hold(uri: StreamUri, row: sqlite3.Row) -> Hold:
+    return Hold(uri, HolderKind(row["kind"]), row["holder"], row["from_sample"], row["to_sample"], row["created_at_ns"])
