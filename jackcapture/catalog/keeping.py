@@ -51,14 +51,17 @@ class Keeping:
         """Let go of what somebody holds of a stream; gives how many holds that were."""
         with self._connections.write() as db:
             return db.execute(
-                "DELETE FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?", (uri, kind, holder)
+                "DELETE FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND kind = ? AND holder = ?",
+                (uri, kind, holder),
             ).rowcount
 
     def holds(self, uri: StreamUri, kind: HolderKind | None = None) -> list[Hold]:
         """Give what is held of a stream, in order of its place."""
         with self._connections.read() as db:
             found = db.execute(
-                "SELECT * FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND (?2 IS NULL OR kind = ?2)"
+                "SELECT * FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND (?2 IS NULL OR kind = ?2)"
                 " ORDER BY from_sample, holder",
                 (uri, kind),
             )
@@ -84,7 +87,8 @@ class Keeping:
         with self._connections.read() as db:
             found = db.execute(
                 "SELECT removals.*, number FROM removals JOIN takes ON takes.id = take_id"
-                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND removals.first_sample < ? AND end_sample > ?"
+                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND removals.first_sample < ? AND end_sample > ?"
                 " ORDER BY removals.first_sample",
                 (uri, to_sample, from_sample),
             )
@@ -130,7 +134,8 @@ class Keeping:
             for chunk in found:
                 db.execute(
                     "UPDATE chunks SET removing = ? WHERE take_id ="
-                    " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND number = ?) AND chunk_index = ?",
+                    " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                    " AND number = ?) AND chunk_index = ?",
                     (chunk.reason, chunk.uri, chunk.take_number, chunk.index),
                 )
         return found
@@ -210,7 +215,8 @@ def _marked_hashes(db: sqlite3.Connection) -> Iterator[str]:
 
 def _takes(db: sqlite3.Connection, uri: str) -> list[sqlite3.Row]:
     return db.execute(
-        "SELECT id, number FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND sealed_chunks > removed_chunks"
+        "SELECT id, number FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+        " AND sealed_chunks > removed_chunks"
         " ORDER BY number",
         (uri,),
     ).fetchall()
