@@ -1,15 +1,16 @@
 """What is kept of the streams: retention, holds, and the removal of what is beyond them.
 
 Chunks and artifacts go in two phases, so that an interruption leaves nothing that cannot be taken up again: their rows
-are marked (`mark_chunks`, `mark_artifact`), their content is unlinked and that made durable by the caller, and then
-their rows go (`remove_marked`). Rows that are marked are seen by nobody else. Methods may be called on any thread.
+are marked (`mark_chunks`, `mark_artifact`, `mark_stream`), their content is unlinked and that made durable by the
+caller (`marked` names it), and then their rows go (`remove`). Rows that are marked are seen by nobody else. Methods may
+be called on any thread.
 """
 
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass
 
 from jackcapture.catalog.connections import Connections
 from jackcapture.errors import ConflictError, NotFoundError
@@ -22,6 +23,15 @@ from jackcapture.model.uris import StreamUri
 
 Boundary = tuple[int, RemovalReason]
 """A sample position before which nothing is kept, and which limit says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Rows that are marked: chunks by take id and index, artifacts by id, and the content that may be unlinked."""
+
+    chunks: tuple[tuple[int, int], ...]
+    artifacts: tuple[str, ...]
+    contents: tuple[Content, ...]
 
 
 class Keeping:
@@ -157,33 +167,95 @@ class Keeping:
                 )
             db.execute("UPDATE artifacts SET removing = 1 WHERE id = ?", (artifact_id,))
 
-    def marked_contents(self) -> list[Content]:
-        """Give the content of all that is marked and that no other row needs: it may be unlinked."""
+    def mark_stream(self, uri: StreamUri) -> None:
+        """Mark all chunks of a stream that is deleted.
+
+        Raises `ConflictError` while somebody else than its own artifacts holds some of it.
+        """
+        with self._connections.write() as db:
+            pins = db.execute(
+                "SELECT kind, holder FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind <> ?"
+                " ORDER BY holder",
+                (uri, HolderKind.ARTIFACT),
+            ).fetchall()
+            if pins:
+                named = ", ".join(f"{row['kind']} {row['holder']}" for row in pins[:10])
+                raise ConflictError(f"{uri} is held by {named}; remove that first", uri=uri)
+            db.execute(
+                "UPDATE chunks SET removing = ? WHERE removing IS NULL AND take_id IN"
+                " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?))",
+                (RemovalReason.DELETED, uri),
+            )
+
+    def marked(self, limit: int) -> Marked | None:
+        """Give at most `limit` chunks, or artifacts, that are marked, and the content that nothing else needs."""
         with self._connections.read() as db:
-            return [Content(name) for name in sorted(set(_marked_hashes(db))) if not is_needed(db, name)]
+            chunks = db.execute(
+                "SELECT take_id, chunk_index, content_hash, overview_hash FROM chunks WHERE removing IS NOT NULL"
+                " ORDER BY take_id, chunk_index LIMIT ?",
+                (limit,),
+            ).fetchall()
+            artifacts = db.execute(
+                "SELECT id, content_hash FROM artifacts WHERE removing = 1 LIMIT ?", (limit,)
+            ).fetchall()
+            if not chunks and not artifacts:
+                return None
+            named = {row["content_hash"] for row in (*chunks, *artifacts)}
+            named |= {row["overview_hash"] for row in chunks if row["overview_hash"] is not None}
+            return Marked(
+                tuple((row["take_id"], row["chunk_index"]) for row in chunks),
+                tuple(row["id"] for row in artifacts),
+                tuple(Content(name) for name in sorted(named) if not _is_needed(db, name)),
+            )
+
+    def remove(self, marked: Marked) -> None:
+        """Remove rows that are marked, whose content is gone durably."""
+        now = time.time_ns()
+        with self._connections.write() as db:
+            for take_id, index in marked.chunks:
+                _remove_chunk(db, take_id, index, now)
+            for name in marked.artifacts:
+                db.execute("DELETE FROM holds WHERE kind = ? AND holder = ?", (HolderKind.ARTIFACT, name))
+                db.execute("DELETE FROM artifact_parents WHERE artifact_id = ?", (name,))
+                db.execute("DELETE FROM artifact_tags WHERE artifact_id = ?", (name,))
+                db.execute("DELETE FROM artifacts WHERE id = ? AND removing = 1", (name,))
+
+    def remove_stream(self, uri: StreamUri) -> None:
+        """Remove a stream none of whose chunks is left; what was cut out of it stays, and its definition with that."""
+        with self._connections.write() as db:
+            takes = [
+                row[0]
+                for row in db.execute(
+                    "SELECT takes.id FROM takes JOIN streams ON streams.id = stream_id WHERE uri = ?", (uri,)
+                )
+            ]
+            for take_id in takes:
+                db.execute("DELETE FROM gaps WHERE take_id = ?", (take_id,))
+                db.execute("DELETE FROM clock_snapshots WHERE take_id = ?", (take_id,))
+                db.execute("DELETE FROM removals WHERE take_id = ?", (take_id,))
+                db.execute("DELETE FROM takes WHERE id = ?", (take_id,))
+            db.execute("DELETE FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)", (uri,))
+            definition = db.execute(
+                "DELETE FROM streams WHERE uri = ? RETURNING definition_artifact", (uri,)
+            ).fetchone()
+            # Manifests first: their parent is the definition.
+            db.execute(
+                "UPDATE artifacts SET removing = 1 WHERE kind = 'manifest' AND stream_uri = ?"
+                " AND NOT EXISTS (SELECT 1 FROM artifact_parents WHERE parent_id = artifacts.id)",
+                (uri,),
+            )
+            if definition is not None:
+                db.execute(
+                    "UPDATE artifacts SET removing = 1 WHERE id = ? AND NOT EXISTS (SELECT 1 FROM artifact_parents"
+                    " JOIN artifacts AS made ON made.id = artifact_id WHERE parent_id = artifacts.id"
+                    " AND made.removing = 0)",
+                    (definition[0],),
+                )
 
     def is_needed(self, content: Content) -> bool:
         """Tell whether any row that is not marked needs content."""
         with self._connections.read() as db:
-            return is_needed(db, content.hash)
-
-    def remove_marked(self) -> int:
-        """Remove the rows of all that is marked, whose content is gone durably; gives how many."""
-        now = time.time_ns()
-        with self._connections.write() as db:
-            chunks = db.execute(
-                "SELECT chunks.*, definition FROM chunks JOIN takes ON takes.id = take_id"
-                " JOIN streams ON streams.id = stream_id WHERE removing IS NOT NULL ORDER BY take_id, chunk_index"
-            ).fetchall()
-            for row in chunks:
-                _remove_chunk(db, row, now)
-            artifacts = [row[0] for row in db.execute("SELECT id FROM artifacts WHERE removing = 1")]
-            for name in artifacts:
-                db.execute("DELETE FROM holds WHERE kind = ? AND holder = ?", (HolderKind.ARTIFACT, name))
-                for table in ("artifact_parents", "artifact_tags"):
-                    db.execute(f"DELETE FROM {table} WHERE artifact_id = ?", (name,))  # noqa: S608 - fixed names
-                db.execute("DELETE FROM artifacts WHERE id = ?", (name,))
-        return len(chunks) + len(artifacts)
+            return _is_needed(db, content.hash)
 
 
 def insert_holds(db: sqlite3.Connection, holds: Iterable[Hold]) -> None:
@@ -194,7 +266,7 @@ def insert_holds(db: sqlite3.Connection, holds: Iterable[Hold]) -> None:
     )
 
 
-def is_needed(db: sqlite3.Connection, content_hash: str) -> bool:
+def _is_needed(db: sqlite3.Connection, content_hash: str) -> bool:
     """Tell whether any row that is not marked needs content."""
     return any(
         db.execute(f"SELECT 1 FROM {where} LIMIT 1", (content_hash,)).fetchone()  # noqa: S608 - fixed conditions
@@ -204,13 +276,6 @@ def is_needed(db: sqlite3.Connection, content_hash: str) -> bool:
             "artifacts WHERE content_hash = ? AND NOT removing",
         )
     )
-
-
-def _marked_hashes(db: sqlite3.Connection) -> Iterator[str]:
-    for row in db.execute("SELECT content_hash, overview_hash FROM chunks WHERE removing IS NOT NULL"):
-        yield from (name for name in row if name is not None)
-    for row in db.execute("SELECT content_hash FROM artifacts WHERE removing = 1"):
-        yield row[0]
 
 
 def _takes(db: sqlite3.Connection, uri: str) -> list[sqlite3.Row]:
@@ -295,9 +360,16 @@ def _doomed_chunk(
     )
 
 
-def _remove_chunk(db: sqlite3.Connection, row: sqlite3.Row, now: int) -> None:
-    """Remove a chunk's row and what was observed in it; its place goes into the removals."""
-    take_id, index, end = row["take_id"], row["chunk_index"], row["first_sample"] + row["samples"]
+def _remove_chunk(db: sqlite3.Connection, take_id: int, index: int, now: int) -> None:
+    """Remove a marked chunk's row and what was observed in it; its place goes into the removals."""
+    row = db.execute(
+        "SELECT chunks.*, definition FROM chunks JOIN takes ON takes.id = take_id"
+        " JOIN streams ON streams.id = stream_id WHERE take_id = ? AND chunk_index = ? AND removing IS NOT NULL",
+        (take_id, index),
+    ).fetchone()
+    if row is None:
+        return
+    end = row["first_sample"] + row["samples"]
     run = db.execute(
         "SELECT first_index, first_sample FROM removals WHERE take_id = ? AND end_index = ? AND reason = ?",
         (take_id, index, row["removing"]),

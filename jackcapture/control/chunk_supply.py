@@ -7,8 +7,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog, SealedChunk
+from jackcapture.control.contents import Contents
 from jackcapture.errors import JackCaptureError, NotFoundError, StorageFullError
-from jackcapture.model.addresses import StagingOverview, staging_of
+from jackcapture.model.addresses import Content, Staging, StagingOverview, staging_of
 from jackcapture.model.overviews import overview_bytes, overview_room
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk
@@ -27,10 +28,11 @@ _RESERVE_PART = 20  # on a small disk: at most this part of it is reserved
 class ChunkSupply:
     """Staging chunks of all streams; methods on the asyncio loop."""
 
-    def __init__(self, settings: Settings, store: Store, catalog: Catalog) -> None:
+    def __init__(self, settings: Settings, store: Store, catalog: Catalog, contents: Contents) -> None:
         self._settings = settings
         self._store = store
         self._catalog = catalog
+        self._contents = contents
         # Two pools: a spare must not wait behind the fsync of a full chunk.
         self._making = ThreadPoolExecutor(2, thread_name_prefix="spares")
         self._sealing = ThreadPoolExecutor(settings.seal_threads, thread_name_prefix="seal")
@@ -82,28 +84,34 @@ class ChunkSupply:
         staging = staging_of(full.path)
         known = self._known(uri, full)
         if known is None:
-            # First, while the chunk can be sealed again if this ends in the middle.
-            overview = self._put_overview(uri, full)
-            # The name stays until the row is there: whoever dies in between finds the chunk and seals it again.
-            sealed = self._store.seal(staging, full.bytes_written, keep_name=True)
-            known = SealedChunk(
-                full.take_number,
-                Chunk(
-                    index=full.chunk_index,
-                    first_sample=full.first_sample,
-                    samples=full.samples_written,
-                    bytes=full.bytes_written,
-                    wall_clock_ns=full.wall_clock_ns,
-                    gaps=full.gaps,
-                    clocks=full.clocks,
-                    clipped_samples=full.clipped_samples,
-                ),
-                sealed.content,
-                None if overview is None else overview.content,
-            )
-            self._catalog.add_chunk(uri, known, overview_bytes=0 if overview is None else overview.bytes)
+            content = self._store.make_ready(staging, full.bytes_written)
+            with self._contents.entering():
+                known = self._enter(uri, full, staging, content)
         self._store.discard(staging)
         return known
+
+    def _enter(self, uri: StreamUri, full: StreamChunkFull, staging: Staging, content: Content) -> SealedChunk:
+        # First, while the chunk can be sealed again if this ends in the middle.
+        overview = self._put_overview(uri, full)
+        # The name stays until the row is there: whoever dies in between finds the chunk and seals it again.
+        self._store.enter(staging, content, full.bytes_written, keep_name=True)
+        sealed = SealedChunk(
+            full.take_number,
+            Chunk(
+                index=full.chunk_index,
+                first_sample=full.first_sample,
+                samples=full.samples_written,
+                bytes=full.bytes_written,
+                wall_clock_ns=full.wall_clock_ns,
+                gaps=full.gaps,
+                clocks=full.clocks,
+                clipped_samples=full.clipped_samples,
+            ),
+            content,
+            None if overview is None else overview.content,
+        )
+        self._catalog.add_chunk(uri, sealed, overview_bytes=0 if overview is None else overview.bytes)
+        return sealed
 
     def _put_overview(self, uri: StreamUri, full: StreamChunkFull) -> Sealed | None:
         """Make what is valid of the chunk's overview content, if there is one; nothing about it stops a chunk."""

@@ -10,10 +10,13 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.contents import Contents
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.engine_process import EngineProcess
+from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
 from jackcapture.control.streams import Streams
+from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError
 from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.protocol import messages
@@ -39,11 +42,13 @@ class Control:
         self.store = store
         self.catalog = catalog
         self.started_at_ns = time.time_ns()
-        self.supply = ChunkSupply(settings, store, catalog)
+        self.contents = Contents(store, catalog)
+        self.supply = ChunkSupply(settings, store, catalog, self.contents)
         # Apart from the loop's own threads, so that a status never waits behind long slices.
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
         self.link = EngineLink(settings.runtime, self._on_broadcast)
-        self.streams = Streams(store, catalog, self.supply, self.link)
+        self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
+        self.retention = RetentionKeeper(catalog, self.contents, self.streams)
         self._engine = EngineProcess(
             settings,
             store.staging_directory,
@@ -73,13 +78,13 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
-        tasks = [asyncio.create_task(self._server.serve()), asyncio.create_task(self._keep())]
+        tasks = [asyncio.create_task(work) for work in (self._server.serve(), self._keep(), self.retention.keep())]
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())
         try:
             done, _ = await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {ended}:
-                task.result()  # neither ends by itself
+                task.result()  # none ends by itself
         finally:
             for task in (*tasks, ended):
                 task.cancel()
@@ -101,11 +106,18 @@ class Control:
             await self.streams.reconcile(state, asked_at)
             self._looks += 1
             if self._looks == _TIDY_AT:
-                await self.streams.discard_orphans(state, self.started_at_ns)
+                await self._tidy(state)
         except JackCaptureError as error:
             log.error("%s", error)
         except Exception:
             log.exception("while looking after the engine")
+
+    async def _tidy(self, engine: messages.EngineState) -> None:
+        in_use = self.streams.staging_in_use(engine)
+        if in_use is None:
+            log.warning("staging may hold what is left of a take; nothing is removed from it")
+            return
+        await asyncio.to_thread(discard_orphans, self.store, self.contents, in_use, self.started_at_ns)
 
     def _on_broadcast(self, broadcast: Broadcast) -> None:
         self.streams.on_event(broadcast.event)
@@ -120,6 +132,7 @@ class Control:
         await self.streams.close()
         await self._engine.stop()
         await self.link.close()
+        self.retention.close()
         self.supply.close()
         self.cutting.shutdown()
 

@@ -2,45 +2,53 @@
 
 import json
 import time
+from dataclasses import asdict
 from typing import Any
 
 from jackcapture.catalog import Catalog, StreamRecord
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.catalog.rows import differences
+from jackcapture.control.contents import Contents
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.retention import HolderKind, Retention
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.store import Store
+from jackcapture.store import Sealed, Store
 
 DEFINITION_TYPE = "application/vnd.jackcapture.definition+json"
 MANIFEST_TYPE = "application/vnd.jackcapture.manifest+json"
 _EVERYTHING = 1 << 62
 
 
-def enter_definition(store: Store, catalog: Catalog, definition: StreamDefinition) -> StreamRecord:
+def enter_definition(
+    contents: Contents, catalog: Catalog, definition: StreamDefinition, retention: Retention
+) -> StreamRecord:
     """Put a definition into store and catalog; raises `ConflictError` if the URI is taken. Blocks."""
     document = {"type": DEFINITION_TYPE, "version": 1, **definition.as_json()}
-    artifact = _put(store, document, "definition", DEFINITION_TYPE, definition.uri, ())
-    return catalog.add_stream(definition, artifact)
+
+    def add_row(sealed: Sealed) -> StreamRecord:
+        artifact = _artifact(sealed, "definition", DEFINITION_TYPE, definition.uri, ())
+        return catalog.add_stream(definition, artifact, retention)
+
+    return contents.enter_document(_rendered(document), add_row)
 
 
-def enter_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> Artifact:
+def enter_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> Artifact:
     """Put the manifest of a stream, as it stands, into store and catalog. Blocks; linear in its length."""
-    artifact = _put(
-        store,
-        render_manifest(store, catalog, stream),
-        "manifest",
-        MANIFEST_TYPE,
-        stream.definition.uri,
-        (stream.definition_artifact,),
-    )
-    catalog.add_artifact(artifact)
-    return artifact
+    uri = stream.definition.uri
+
+    def add_row(sealed: Sealed) -> Artifact:
+        artifact = _artifact(sealed, "manifest", MANIFEST_TYPE, uri, (stream.definition_artifact,))
+        catalog.add_artifact(artifact)
+        return artifact
+
+    return contents.enter_document(_rendered(render_manifest(store, catalog, stream)), add_row)
 
 
 def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dict[str, Any]:
     """Give a stream's takes, chunks, gaps and clock snapshots as JSON values, in order."""
     uri = stream.definition.uri
     chunks = catalog.chunks(uri, 0, _EVERYTHING)
+    removals = catalog.keeping.removals(uri, 0, _EVERYTHING)
     takes = []
     for record in catalog.takes(uri):
         take = record.take
@@ -54,6 +62,18 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
                 "ended_at_ns": take.ended_at_ns,
                 "error": record.error,
                 "latencies": [{"min": latency.min, "max": latency.max} for latency in take.latencies],
+                "removals": [
+                    {
+                        "first_index": gone.first_index,
+                        "end_index": gone.end_index,
+                        "first_sample": gone.first_sample,
+                        "end_sample": gone.end_sample,
+                        "reason": gone.reason.value,
+                        "removed_at_ns": gone.removed_at_ns,
+                    }
+                    for gone in removals
+                    if gone.take_number == take.number
+                ],
                 "chunks": [
                     {
                         "index": sealed.chunk.index,
@@ -94,14 +114,25 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
         "store_uuid": store.uuid,
         "definition": stream.definition.as_json(),
         "created_at_ns": stream.created_at_ns,
+        "retention": asdict(stream.retention),
+        "pins": [
+            {
+                "name": hold.holder,
+                "from_sample": hold.from_sample,
+                "to_sample": hold.to_sample,
+                "created_at_ns": hold.created_at_ns,
+            }
+            for hold in catalog.keeping.holds(uri, HolderKind.PIN)
+        ],
         "takes": takes,
     }
 
 
-def _put(
-    store: Store, document: dict[str, Any], kind: str, mime_type: str, uri: str, parents: tuple[str, ...]
-) -> Artifact:
-    sealed = store.put((json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
+def _rendered(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _artifact(sealed: Sealed, kind: str, mime_type: str, uri: str, parents: tuple[str, ...]) -> Artifact:
     return Artifact(
         id=new_artifact_id(kind),
         kind=kind,

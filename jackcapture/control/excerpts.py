@@ -4,6 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
@@ -12,6 +13,7 @@ from jackcapture.formats.midi_records import find_record
 from jackcapture.model.addresses import Content, Staging, staging_of
 from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap
+from jackcapture.model.uris import StreamUri
 from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Store
 
@@ -90,7 +92,18 @@ def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -
         head = state.head_sample
     elif (live := stream.take) is not None:  # the loop may end the take meanwhile
         head = max(head, live.next_sample)
-    return Extent(takes[0].take.first_sample, head)
+    return Extent(min(_first_samples(catalog, stream, state), default=head), head)
+
+
+def _first_samples(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Iterable[int]:
+    """Give where the chunks begin that may be the first one kept: of those in staging, one may still go before."""
+    sealed = catalog.keeping.first_kept_sample(stream.uri)
+    if sealed is not None:
+        yield sealed
+    for full in [*(state.chunks_done if state else ()), *(stream.take.pending.values() if stream.take else ())]:
+        yield full.first_sample
+    if state is not None and state.chunk.path:
+        yield state.chunk.first_sample
 
 
 def check_range(uri: str, from_sample: int, to_sample: int, existing: Extent) -> None:
@@ -109,8 +122,9 @@ def check_range(uri: str, from_sample: int, to_sample: int, existing: Extent) ->
             to_sample=to_sample,
         )
     if from_sample < existing.first_sample or to_sample > existing.head_sample:
+        before = "; what was before is not kept any more" if 0 <= from_sample < existing.first_sample else ""
         raise NotFoundError(
-            f"the range {from_sample} to {to_sample} is not all there: {exists}",
+            f"the range {from_sample} to {to_sample} is not all there: {exists}{before}",
             from_sample=from_sample,
             to_sample=to_sample,
             first_sample=existing.first_sample,
@@ -152,12 +166,15 @@ def collect(
             sealed.take_number, at.index, at.first_sample, at.end_sample, at.bytes, sealed.content, sealed.overview
         )
     gaps |= {gap.position: gap for gap in catalog.gaps(stream.uri, from_sample, to_sample)}
+    pieces = tuple(_pieces(stream.definition, spans.values(), from_sample, to_sample))
+    if not pieces or pieces[-1].to_sample < to_sample:
+        _refuse_missing(catalog, stream.uri, pieces[-1].to_sample if pieces else from_sample, from_sample, to_sample)
     overlapping = (gap for gap in gaps.values() if gap.position < to_sample and gap.position + gap.frames > from_sample)
     return Excerpt(
         stream.definition,
         from_sample,
         to_sample,
-        tuple(_pieces(stream.definition, spans.values(), from_sample, to_sample)),
+        pieces,
         tuple(sorted(overlapping, key=lambda gap: gap.position)),
         clocks,
     )
@@ -220,9 +237,22 @@ def _pieces(definition: StreamDefinition, spans: Iterable[_Span], from_sample: i
             span.overview,
         )
         position = end
-    if position < to_sample:
-        raise StorageDamagedError(
-            f"{definition.uri}: the positions from {position} on are missing in the store; 'jackcapture store check' "
-            "tells more",
-            position=position,
-        )
+
+
+def _refuse_missing(catalog: Catalog, uri: StreamUri, position: int, from_sample: int, to_sample: int) -> NoReturn:
+    """Raise an error that says why the positions from `position` on are not there."""
+    removed = catalog.keeping.removals(uri, from_sample, to_sample)
+    for removal in removed:
+        if removal.first_sample <= position < removal.end_sample:
+            gone = ", ".join(f"{it.first_sample} to {it.end_sample} ({it.reason})" for it in removed[:10])
+            raise NotFoundError(
+                f"{uri}: the range {from_sample} to {to_sample} is not all there: of it, these positions are not kept "
+                f"any more: {gone}",
+                from_sample=from_sample,
+                to_sample=to_sample,
+                removed=[[it.first_sample, it.end_sample, it.reason.value] for it in removed],
+            )
+    raise StorageDamagedError(
+        f"{uri}: the positions from {position} on are missing in the store; 'jackcapture store check' tells more",
+        position=position,
+    )

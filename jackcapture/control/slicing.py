@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.clock.wall import WallClock, wall_clock_at
+from jackcapture.control.contents import Contents
 from jackcapture.control.copying import copy_range
 from jackcapture.control.excerpts import Excerpt, collect, open_piece, trim_midi
 from jackcapture.control.managed_stream import ManagedStream
@@ -18,6 +19,7 @@ from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.progress import Progress
 from jackcapture.model.results import GapResult, LatencyResult, SliceResult, WallClockRange
+from jackcapture.model.retention import Hold, HolderKind
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.times import iso
 from jackcapture.protocol.messages import StreamState
@@ -62,14 +64,51 @@ def mime_type(definition: StreamDefinition, output_format: str) -> str:
 
 
 def cut(
-    store: Store, catalog: Catalog, request: SliceRequest, progress: Progress, *, clipped: bool, path: str | None
+    store: Store,
+    catalog: Catalog,
+    contents: Contents,
+    request: SliceRequest,
+    progress: Progress,
+    *,
+    clipped: bool,
+    path: str | None,
 ) -> tuple[SliceResult, Artifact]:
-    """Cut a slice, put it into the store and enter it as an artifact; nothing is left of one that fails."""
+    """Cut a slice, put it into the store and enter it as an artifact; nothing is left of one that fails.
+
+    It holds the chunks that it was cut from.
+    """
     written_type = mime_type(request.stream.definition, request.output_format)
-    excerpt = collect(catalog, request.stream, request.state, request.from_sample, request.to_sample)
-    if not excerpt.definition.is_audio:
-        excerpt = trim_midi(store, catalog, excerpt)
-    sealed = _write(store, catalog, excerpt, request.output_format, progress)
+    with contents.reading(request.stream.uri, request.from_sample, request.to_sample):
+        excerpt = collect(catalog, request.stream, request.state, request.from_sample, request.to_sample)
+        if not excerpt.definition.is_audio:
+            excerpt = trim_midi(store, catalog, excerpt)
+        staging, size = _write(store, catalog, excerpt, request.output_format, progress)
+
+        def add_row(sealed: Sealed) -> tuple[SliceResult, Artifact]:
+            result, artifact = _describe(catalog, request, excerpt, sealed, written_type, clipped, path)
+            hold = Hold(
+                request.stream.uri,
+                HolderKind.ARTIFACT,
+                artifact.id,
+                request.from_sample,
+                request.to_sample,
+                artifact.created_at_ns,
+            )
+            catalog.add_artifact(artifact, holds=[hold])
+            return result, artifact
+
+        return contents.enter(staging, size, add_row)
+
+
+def _describe(
+    catalog: Catalog,
+    request: SliceRequest,
+    excerpt: Excerpt,
+    sealed: Sealed,
+    written_type: str,
+    clipped: bool,
+    path: str | None,
+) -> tuple[SliceResult, Artifact]:
     wall_clock = _wall_clock(catalog, excerpt)
     result = SliceResult(
         artifact_id=new_artifact_id("slice"),
@@ -113,12 +152,13 @@ def cut(
             else {"from": wall_clock.from_, "to": wall_clock.to, "error_ms": wall_clock.error_ms},
         },
     )
-    catalog.add_artifact(artifact)
     return result, artifact
 
 
-def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str, progress: Progress) -> Sealed:
-    """Write header and samples, or MIDI records, into staging and seal it."""
+def _write(
+    store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str, progress: Progress
+) -> tuple[Staging, int]:
+    """Write header and samples, or MIDI records, into staging; give the file and its size in bytes."""
     head = tail = b""
     if output_format == "wav":
         audio = excerpt.definition.audio
@@ -149,7 +189,7 @@ def _write(store: Store, catalog: Catalog, excerpt: Excerpt, output_format: str,
             os.pwrite(target, tail, position)
         finally:
             os.close(target)
-        return store.seal(staging, total)
+        return staging, total
     except OSError as error:
         store.discard(staging)
         kind = StorageFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError

@@ -5,17 +5,20 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.chunk_keeping import ChunkKeeper
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.addresses import Staging, staging_of
 from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
+from jackcapture.model.retention import KEEP_ALL, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
@@ -34,9 +37,12 @@ STOP_LEAD_SECONDS = 0.05
 class Streams:
     """All streams of the store; methods on the asyncio loop."""
 
-    def __init__(self, store: Store, catalog: Catalog, supply: ChunkSupply, link: EngineLink) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, contents: Contents, supply: ChunkSupply, link: EngineLink
+    ) -> None:
         self._store = store
         self._catalog = catalog
+        self._contents = contents
         self._link = link
         self._chunks = ChunkKeeper(supply, link, self._stop_for_lack_of_space)
         self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
@@ -74,8 +80,9 @@ class Streams:
 
     # --- create, start, stop ---
 
-    async def create(self, definition: StreamDefinition) -> ManagedStream:
+    async def create(self, definition: StreamDefinition, retention: Retention = KEEP_ALL) -> ManagedStream:
         """Define a stream and, if JACK runs, put its ports into the graph."""
+        retention.check_for(definition)
         async with self._creating:
             if definition.uri in self._streams:
                 raise ConflictError(
@@ -87,7 +94,7 @@ class Streams:
             with contextlib.suppress(UnreachableError):  # it is attached when there is a server
                 state = await self._link.request(messages.StreamAttach(definition), StreamState)
             try:
-                record = await asyncio.to_thread(enter_definition, self._store, self._catalog, definition)
+                record = await asyncio.to_thread(enter_definition, self._contents, self._catalog, definition, retention)
             except BaseException:
                 if state is not None:
                     await self._link.request(messages.StreamDetach(definition.uri), messages.Done)
@@ -95,6 +102,27 @@ class Streams:
             stream = ManagedStream(record, engine_state=state)
             self._streams[definition.uri] = stream
         return stream
+
+    async def keep(self, uri: str, retention: Retention) -> ManagedStream:
+        """Change how much of a stream is kept."""
+        stream = self.get(uri)
+        retention.check_for(stream.definition)
+        async with stream.lock:
+            await asyncio.to_thread(self._catalog.keeping.set_retention, stream.uri, retention)
+            stream.record = replace(stream.record, retention=retention)
+        return stream
+
+    async def delete(self, uri: str) -> None:
+        """Remove a stream with all that it recorded; raises `ConflictError` while it records or somebody holds it."""
+        stream = self.get(uri)
+        async with self._creating, stream.lock:
+            if stream.take is not None:
+                raise ConflictError(f"{stream.uri} is recording; stop it first", uri=stream.uri)
+            await asyncio.to_thread(self._catalog.keeping.mark_stream, stream.uri)
+            with contextlib.suppress(UnreachableError, NotFoundError):  # then there is nothing to detach
+                await self._link.request(messages.StreamDetach(stream.uri), messages.Done)
+            await asyncio.to_thread(self._contents.remove_stream, stream.uri)
+            del self._streams[stream.uri]
 
     async def start(self, uris: Iterable[str], at: StartMoment = NOW) -> list[ManagedStream]:
         """Begin a take in each stream, all on the same JACK frame; nothing is started if one cannot be."""
@@ -239,7 +267,7 @@ class Streams:
         await self._chunks.discard(take.given)
         stream.error = take.error
         stream.take = None
-        await asyncio.to_thread(enter_manifest, self._store, self._catalog, stream.record)
+        await asyncio.to_thread(enter_manifest, self._store, self._contents, self._catalog, stream.record)
 
     # --- what the engine says ---
 
@@ -296,32 +324,19 @@ class Streams:
                 except JackCaptureError as error:
                     log.warning("%s: %s", stream.uri, error)
 
-    async def discard_orphans(self, engine: messages.EngineState, made_before_ns: int) -> None:
-        """Remove the staging files that an earlier control made and that nobody has; once, when all is reconciled.
+    def staging_in_use(self, engine: messages.EngineState) -> set[Staging] | None:
+        """Give the staging files that the engine has, or that a take here still needs.
 
-        They are spares that it had not given away, and slices that it had not finished. While a take is not known to
-        be complete nothing is removed: what is in staging may be all that is left of it.
+        None while a take is not known to be complete: what is in staging may be all that is left of it.
         """
         if any(stream.take is not None and not stream.take.engine_id for stream in self.all()):
-            log.warning("staging may hold what is left of a take; nothing is removed from it")
-            return
+            return None
         has = {path for state in engine.streams for path in (state.chunk.path, *state.spares)}
         has |= {full.path for state in engine.streams for full in state.chunks_done}
         for stream in self.all():
             if stream.take is not None:
                 has |= {*stream.take.given, *(full.path for full in stream.take.pending.values())}
-        orphans = await asyncio.to_thread(self._orphans, {staging_of(path) for path in has if path}, made_before_ns)
-        if orphans:
-            log.warning("removing %d files from staging that nobody has", len(orphans))
-        await self._chunks.discard(orphans)
-
-    def _orphans(self, known: set[Staging], made_before_ns: int) -> list[str]:
-        found = []
-        for staging in self._store.iterate_staging():
-            with contextlib.suppress(NotFoundError):
-                if staging not in known and self._store.stat(staging).mtime_ns < made_before_ns:
-                    found.append(self._store.path(staging))
-        return found
+        return {staging_of(path) for path in has if path}
 
     async def _reconcile(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         stream.engine_state = state

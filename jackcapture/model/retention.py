@@ -53,6 +53,7 @@ class RemovalReason(enum.StrEnum):
     KEEP_TIME = "keep"
     KEEP_BYTES = "keep_bytes"
     KEEP_CHUNKS = "keep_chunks"
+    DELETED = "deleted"  # with their stream
     LOST = "lost"  # they were missing when the catalog was made anew
 
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -159,10 +160,19 @@ class Store:
         the content that is there has another length, ConflictError if a crash cut off an earlier `seal` that
         had made it content with another size, and StorageFullError.
         """
+        return self.enter(staging, self.make_ready(staging, size), size, keep_name=keep_name)
+
+    def make_ready(self, staging: Staging, size: int) -> Content:
+        """Do the long part of `seal`: cut a file to `size` bytes, make it durable, give the address of its bytes."""
         _check_size(size)
         path = self.path(staging)
         with translated(self._files, path):
-            content = self._sealer.make_ready(path, staging, size)
+            return self._sealer.make_ready(path, staging, size)
+
+    def enter(self, staging: Staging, content: Content, size: int, *, keep_name: bool = False) -> Sealed:
+        """Do the rest of `seal`: give a file that was made ready its name in content."""
+        path = self.path(staging)
+        with translated(self._files, path):
             is_new = self._sealer.enter(path, content, size)
             # Only now that the name in content is durable. The staging name needs no fsync: if a power cut
             # brings it back, `seal` finds the content and removes it again.
@@ -170,8 +180,24 @@ class Store:
                 self._remove(staging)
         return Sealed(content, size, is_new)
 
+    def is_ready(self, staging: Staging) -> bool:
+        """Tell whether a staging file was made ready, so that it may be content too. Raises NotFoundError."""
+        path = self.path(staging)
+        with translated(self._files, path, address=staging):
+            return not stat.S_IMODE(self._files.stat(path).st_mode) & stat.S_IWUSR
+
     def put(self, data: Buffer) -> Sealed:
         """Store a small document as durably as `seal` does. Raises StorageFullError."""
+        staging = self.stage(data)
+        try:
+            return self.seal(staging, memoryview(data).nbytes)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                self.discard(staging)
+            raise
+
+    def stage(self, data: Buffer) -> Staging:
+        """Write a small document into a new staging file. Raises StorageFullError, and leaves no file."""
         document = memoryview(memoryview(data).tobytes())
         staging = self.create_staging(len(document))
         path = self.path(staging)
@@ -182,11 +208,29 @@ class Store:
                     root_directory.write_all(self._files, fd, document)
                 finally:
                     self._files.close(fd)
-            return self.seal(staging, len(document))
         except BaseException:
             with contextlib.suppress(StorageError):
                 self.discard(staging)
             raise
+        return staging
+
+    # Away
+
+    def remove(self, contents: Iterable[Content]) -> None:
+        """Remove content, durably; what is missing is fine.
+
+        Nobody may be about to enter the same bytes, or to open them.
+        """
+        directories = set()
+        for content in contents:
+            path = self.path(content)
+            with translated(self._files, path):
+                self._sealer.remove(path)
+            directories.add(os.path.dirname(path))
+        # Shards stay: another thread may be about to use one, and there are 65,536 at most.
+        for directory in sorted(directories):
+            with translated(self._files, directory), contextlib.suppress(FileNotFoundError):
+                root_directory.sync_directory(self._files, directory)
 
     # Reading
 

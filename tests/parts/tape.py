@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jackcapture.catalog import Catalog, SealedChunk
+from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.formats.overview import blocks_of
 from jackcapture.formats.samples import decode_samples
 from jackcapture.model.addresses import Staging, StagingOverview
 from jackcapture.model.overviews import overview_bytes
+from jackcapture.model.retention import KEEP_ALL
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, ClockSnapshot, Gap, StreamStatus, Take
 from jackcapture.model.uris import parse_stream_uri
@@ -157,6 +159,8 @@ def new_tape(root: Path, audio: AudioFormat | None = None) -> Iterator[Tape]:
     catalog = Catalog(str(root / "catalog.db"), store.uuid)
     try:
         described = definition(audio or AudioFormat(RATE, 2, SampleFormat.I16))
-        yield Tape(store, catalog, ManagedStream(enter_definition(store, catalog, described)))
+        yield Tape(
+            store, catalog, ManagedStream(enter_definition(Contents(store, catalog), catalog, described, KEEP_ALL))
+        )
     finally:
         catalog.close()

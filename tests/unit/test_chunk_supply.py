@@ -12,6 +12,7 @@ import pytest
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.contents import Contents
 from jackcapture.errors import StorageFullError
 from jackcapture.formats.overview import blocks_of
 from jackcapture.formats.samples import decode_samples
@@ -64,7 +65,7 @@ def noise() -> bytes:
 
 
 def supply_of(store: Store, catalog: Catalog, tmp_path: Path) -> ChunkSupply:
-    return ChunkSupply(Settings(root=store.root, runtime=str(tmp_path)), store, catalog)
+    return ChunkSupply(Settings(root=store.root, runtime=str(tmp_path)), store, catalog, Contents(store, catalog))
 
 
 def seal(tape: Tape, full: StreamChunkFull, tmp_path: Path, store: Store | None = None) -> SealedChunk:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from jackcapture.control.contents import Contents
 from jackcapture.control.slicing import SliceRequest, cut
 from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
 from jackcapture.model.addresses import Content
@@ -30,7 +31,9 @@ def slice_of(
     tape: Tape, first: int, last: int, output_format: str = "wav", progress: Callable[[int, int, str], None] = quiet
 ) -> tuple[SliceResult, Artifact]:
     request = SliceRequest(tape.stream, tape.state, first, last, output_format, "here to there")
-    return cut(tape.store, tape.catalog, request, progress, clipped=False, path=None)
+    return cut(
+        tape.store, tape.catalog, Contents(tape.store, tape.catalog), request, progress, clipped=False, path=None
+    )
 
 
 def content(tape: Tape, result: SliceResult) -> bytes:

@@ -13,7 +13,9 @@ import pydantic
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.contents import Contents
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.model.progress import Progress
@@ -28,8 +30,10 @@ class Services(Protocol):
     settings: Settings
     store: Store
     catalog: Catalog
+    contents: Contents
     supply: ChunkSupply
     streams: Streams
+    retention: RetentionKeeper
     link: EngineLink
     cutting: Executor
     started_at_ns: int

@@ -76,7 +76,15 @@ async def _cut(context: Context, request: SliceRequest, out: str | None, *, clip
     services = context.services
 
     def work() -> SliceResult:
-        result, artifact = cut(services.store, services.catalog, request, context.progress, clipped=clipped, path=out)
+        result, artifact = cut(
+            services.store,
+            services.catalog,
+            services.contents,
+            request,
+            context.progress,
+            clipped=clipped,
+            path=out,
+        )
         if out is not None:
             save(context, artifact, out)
         return result
