@@ -52,9 +52,23 @@ class Keeping:
             if not changed:
                 raise NotFoundError(f"no stream {uri}", uri=uri)
 
-    def add_hold(self, hold: Hold) -> None:
-        """Keep a range of a stream; raises `ConflictError` if the holder has one already that begins there."""
+    def add_pin(self, hold: Hold) -> None:
+        """Pin a range of a stream; raises `ConflictError` if the name is taken, or some of the range is going."""
         with self._connections.write() as db:
+            if db.execute(
+                "SELECT 1 FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND kind = ? AND holder = ?",
+                (hold.uri, hold.kind, hold.holder),
+            ).fetchone():
+                raise ConflictError(f"{hold.uri} has a pin {hold.holder!r} already; choose another name", uri=hold.uri)
+            going = db.execute(
+                "SELECT 1 FROM chunks JOIN takes ON takes.id = take_id"
+                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND removing IS NOT NULL"
+                " AND chunks.first_sample < ? AND chunks.first_sample + chunks.samples > ?",
+                (hold.uri, hold.to_sample, hold.from_sample),
+            ).fetchone()
+            if going or _removals(db, hold.uri, hold.from_sample, hold.to_sample):
+                raise ConflictError(f"{hold.uri}: some of this range was just removed", uri=hold.uri)
             insert_holds(db, [hold])
 
     def remove_holds(self, uri: StreamUri, kind: HolderKind, holder: str) -> int:
@@ -93,27 +107,9 @@ class Keeping:
         return None
 
     def removals(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
-        """Give what was removed of `[from_sample, to_sample)`, or is being removed, in order."""
+        """Give what was removed of `[from_sample, to_sample)`, in order."""
         with self._connections.read() as db:
-            found = db.execute(
-                "SELECT removals.*, number FROM removals JOIN takes ON takes.id = take_id"
-                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
-                " AND removals.first_sample < ? AND end_sample > ?"
-                " ORDER BY removals.first_sample",
-                (uri, to_sample, from_sample),
-            )
-            return [
-                Removal(
-                    row["number"],
-                    row["first_index"],
-                    row["end_index"],
-                    row["first_sample"],
-                    row["end_sample"],
-                    RemovalReason(row["reason"]),
-                    row["removed_at_ns"],
-                )
-                for row in found
-            ]
+            return _removals(db, uri, from_sample, to_sample)
 
     # --- what is beyond the limits ---
 
@@ -264,6 +260,27 @@ def insert_holds(db: sqlite3.Connection, holds: Iterable[Hold]) -> None:
         "INSERT INTO holds VALUES ((SELECT id FROM streams WHERE uri = ?), ?, ?, ?, ?, ?)",
         [(it.uri, it.kind, it.holder, it.from_sample, it.to_sample, it.created_at_ns) for it in holds],
     )
+
+
+def _removals(db: sqlite3.Connection, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
+    found = db.execute(
+        "SELECT removals.*, number FROM removals JOIN takes ON takes.id = take_id"
+        " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+        " AND removals.first_sample < ? AND end_sample > ? ORDER BY removals.first_sample",
+        (uri, to_sample, from_sample),
+    )
+    return [
+        Removal(
+            row["number"],
+            row["first_index"],
+            row["end_index"],
+            row["first_sample"],
+            row["end_sample"],
+            RemovalReason(row["reason"]),
+            row["removed_at_ns"],
+        )
+        for row in found
+    ]
 
 
 def _is_needed(db: sqlite3.Connection, content_hash: str) -> bool:

@@ -16,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
     artifact.command("list")(_list)
     artifact.command("show")(_show)
     artifact.command("save")(_save)
+    artifact.command("delete")(_delete)
     app.add_typer(artifact, name="artifact")
 
 
@@ -37,3 +38,8 @@ def _save(artifact_id: ArtifactId, file: Annotated[str, typer.Argument(help="A n
     """Write an artifact's content to a new file."""
     result = call("artifact_save", artifact_id=artifact_id, path=absolute(file))
     show(result, lambda saved: print(f"{saved['path']}: {text.amount(saved['bytes'])}"))
+
+
+def _delete(artifact_id: ArtifactId) -> None:
+    """Delete a slice; the chunks that it was cut from are its stream's again."""
+    show(call("artifact_delete", artifact_id=artifact_id), lambda _: print(f"{artifact_id} is deleted"))

@@ -14,6 +14,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("ports")(_ports)
     store = typer.Typer(help="The store.", no_args_is_help=True)
     store.command("status")(_store_status)
+    store.command("gc")(_store_gc)
     app.add_typer(store, name="store")
 
 
@@ -32,3 +33,10 @@ def _ports(
 def _store_status() -> None:
     """Show what the store holds and how long its space lasts."""
     show(call("store_status"), text.store)
+
+
+def _store_gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be removed, and why.")] = False,
+) -> None:
+    """Remove what is beyond the streams' retention, which also happens by itself."""
+    show(call("store_gc", dry_run=dry_run), text.garbage)

@@ -6,9 +6,14 @@ import typer
 
 from jackcapture.cli import text
 from jackcapture.cli.session import call, show
+from jackcapture.errors import InvalidValueError
 
 Uri = Annotated[str, typer.Argument(help="stream://<device>/<name>")]
 Uris = Annotated[list[str], typer.Argument(help="stream://<device>/<name>, one or more")]
+
+Keep = Annotated[str | None, typer.Option(help="Keep so much recorded time, such as 24h.")]
+KeepBytes = Annotated[str | None, typer.Option(help="Keep so many bytes, such as 50GB.")]
+KeepChunks = Annotated[int | None, typer.Option(help="Keep so many sealed chunks.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -20,6 +25,11 @@ def add_to(app: typer.Typer) -> None:
         ("stop", _stop),
         ("list", _list),
         ("status", _status),
+        ("keep", _keep),
+        ("pin", _pin),
+        ("unpin", _unpin),
+        ("pins", _pins),
+        ("delete", _delete),
     ):
         stream.command(name)(function)
     app.add_typer(stream, name="stream")
@@ -35,6 +45,9 @@ def _create(
     ] = None,
     chunk_bytes: Annotated[int | None, typer.Option(help="Bytes of a chunk; at least 4096.")] = None,
     rate: Annotated[int | None, typer.Option(help="Sample rate in Hz; JACK's unless given.")] = None,
+    keep: Keep = None,
+    keep_bytes: KeepBytes = None,
+    keep_chunks: KeepChunks = None,
 ) -> None:
     """Define a stream and put its ports into the JACK graph."""
     result = call(
@@ -46,6 +59,9 @@ def _create(
         sample_format=sample_format,
         chunk_size_bytes=chunk_bytes,
         sample_rate=rate,
+        keep=keep,
+        keep_bytes=keep_bytes,
+        keep_chunks=keep_chunks,
     )
     show(result, text.stream)
 
@@ -73,3 +89,45 @@ def _list() -> None:
 def _status(uri: Uri) -> None:
     """Show one stream."""
     show(call("stream_status", uri=uri), text.stream)
+
+
+def _keep(
+    uri: Uri,
+    keep: Keep = None,
+    keep_bytes: KeepBytes = None,
+    keep_chunks: KeepChunks = None,
+    everything: Annotated[bool, typer.Option("--everything", help="Keep all, without a limit.")] = False,
+) -> None:
+    """Say how much of a stream is kept; older chunks are removed, unless a slice or a pin needs them."""
+    if everything == any(limit is not None for limit in (keep, keep_bytes, keep_chunks)):
+        raise InvalidValueError(
+            f"{uri}: name what to keep: --keep, --keep-bytes or --keep-chunks, any of them, or else --everything"
+        )
+    result = call("stream_keep", uri=uri, keep=keep, keep_bytes=keep_bytes, keep_chunks=keep_chunks)
+    show(result, lambda kept: print(f"{uri}: {text.retention(kept)}"))
+
+
+def _pin(
+    uri: Uri,
+    name: Annotated[str, typer.Argument(help="A name for the range.")],
+    from_place: Annotated[str, typer.Option("--from", help="A place: start, head, -30s, sample:N.")],
+    to_place: Annotated[str, typer.Option("--to", help="A place.")],
+) -> None:
+    """Keep a range of a stream, whatever its retention says."""
+    result = call("stream_pin", uri=uri, name=name, from_place=from_place, to_place=to_place)
+    show(result, lambda pin: text.pins([pin]))
+
+
+def _unpin(uri: Uri, name: Annotated[str, typer.Argument(help="The pin's name.")]) -> None:
+    """Let go of a pinned range."""
+    show(call("stream_unpin", uri=uri, name=name), lambda _: print(f"{uri}: {name} is not pinned any more"))
+
+
+def _pins(uri: Uri) -> None:
+    """Show the pinned ranges of a stream."""
+    show(call("stream_pins", uri=uri), text.pins)
+
+
+def _delete(uri: Uri) -> None:
+    """Delete a stream with all that it recorded; what was cut out of it stays."""
+    show(call("stream_delete", uri=uri), lambda _: print(f"{uri} is deleted"))

@@ -38,6 +38,7 @@ def stream(result: dict[str, Any]) -> None:
     if (audio := result["format"])["type"] == "audio":
         form = f"{audio['channels']} channels, {rate} Hz, {audio['sample_format']}"
     print(f"  {form}, chunks of {result['chunk_size_bytes']} bytes")
+    print(f"  {retention(result['retention'])}")
     print(f"  head {result['head_sample']} ({duration(result['head_sample'] / rate)}), {len(result['takes'])} takes")
     chunks = result["chunks"]
     print(f"  {chunks['sealed']} chunks sealed, {chunks['staging']} in staging, ring {result['ring_fill']:.0%} full")
@@ -49,6 +50,42 @@ def stream(result: dict[str, Any]) -> None:
         print(f"  {connection['port']} <- {', '.join(connection['connections']) or 'not connected'}{late}")
     for source in result["unconnected"]:
         print(f"  unconnected: {source} (there is no such port; its channel is silent)")
+
+
+def retention(result: dict[str, Any]) -> str:
+    """Give how much is kept in words."""
+    limits = []
+    if result["keep_seconds"] is not None:
+        limits.append(f"the last {duration(result['keep_seconds'])}")
+    if result["keep_bytes"] is not None:
+        limits.append(f"{amount(result['keep_bytes'])}")
+    if result["keep_chunks"] is not None:
+        limits.append(f"{result['keep_chunks']} chunks")
+    return f"keeps at most {' and '.join(limits)}" if limits else "keeps everything"
+
+
+def pins(results: list[dict[str, Any]]) -> None:
+    """Print pins as a table."""
+    if not results:
+        print("nothing is pinned")
+        return
+    rows = [("PIN", "STREAM", "FROM", "TO", "MADE")]
+    rows += [
+        (pin["name"], pin["stream_uri"], *(str(at) for at in pin["sample_range"]), pin["created_at"]) for pin in results
+    ]
+    table(rows)
+
+
+def garbage(result: dict[str, Any]) -> None:
+    """Print what was removed, or would be, and what is held."""
+    done = "would be removed" if result["dry_run"] else "removed"
+    for run in result["removed"]:
+        first, last = run["sample_range"]
+        print(f"{run['stream_uri']} take {run['take']}, {first} to {last}: {run['chunks']} chunks ({run['reason']})")
+    print(f"{result['chunks']} chunks {done}, {amount(result['bytes'])}")
+    for run in result["held"]:
+        first, last = run["sample_range"]
+        print(f"held by {run['held_by']}: {run['stream_uri']} take {run['take']}, {first} to {last}")
 
 
 def latency(result: dict[str, Any]) -> str:

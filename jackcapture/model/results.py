@@ -129,6 +129,61 @@ class PortResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionResult:
+    """How much of a stream is kept, at most; None: no limit. `keep_seconds` is recorded time."""
+
+    keep_seconds: float | None = None
+    keep_bytes: int | None = None
+    keep_chunks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PinResult:
+    """A range of a stream that is kept, whatever its retention says."""
+
+    name: str
+    stream_uri: str
+    sample_range: tuple[int, int]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageRun:
+    """Neighbouring chunks of a take that were removed, or would be; `reason` is the limit of the retention."""
+
+    stream_uri: str
+    take: int
+    sample_range: tuple[int, int]
+    chunks: int
+    bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """Neighbouring chunks of a take that are beyond its retention and stay: `held_by` says because of what."""
+
+    stream_uri: str
+    take: int
+    sample_range: tuple[int, int]
+    chunks: int
+    bytes: int
+    reason: str
+    held_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageResult:
+    """What was removed (with `dry_run`: what would be), how much in all, and what is held."""
+
+    dry_run: bool
+    chunks: int
+    bytes: int
+    removed: tuple[GarbageRun, ...]
+    held: tuple[HeldRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionResult:
     """A port of a stream, what is connected to it, and the capture latency of that."""
 
@@ -152,6 +207,7 @@ class StreamResult:
     device_identity: str
     chunk_size_bytes: int
     sources: tuple[str, ...]
+    retention: RetentionResult
     head_sample: int
     head_bytes: int
     head_wall_clock: str | None

@@ -9,6 +9,7 @@ StreamUri = NewType("StreamUri", str)
 """A URI that `parse_stream_uri` has accepted."""
 
 _PART = r"[a-z0-9][a-z0-9._-]{0,63}"
+_NAME = re.compile(_PART, re.ASCII)
 _URI = re.compile(rf"stream://(?P<device>{_PART})/(?P<name>{_PART})", re.ASCII)
 
 
@@ -21,6 +22,17 @@ def parse_stream_uri(text: str) -> StreamUri:
             uri=text,
         )
     return StreamUri(text)
+
+
+def parse_name(text: str, what: str) -> str:
+    """Check a name that users give to something of a stream, such as `a pin's name`; raise `InvalidValueError`."""
+    if _NAME.fullmatch(text) is None:
+        raise InvalidValueError(
+            f"{text!r} is not {what}: it must be up to 64 characters of a-z, 0-9, '.', '_' and '-', beginning with a "
+            "letter or digit",
+            name=text,
+        )
+    return text
 
 
 def device_of(uri: StreamUri) -> str:

@@ -108,7 +108,7 @@ class Tape:
     def seal(self, full: StreamChunkFull) -> SealedChunk:
         """Seal a pending chunk, in the order in which control does it."""
         staging = Staging(os.path.basename(full.path))
-        overview = None
+        overview, size = None, 0
         if self.store.exists(StagingOverview(staging.id)):
             size = overview_bytes(full.samples_written, self.stream.definition.audio.channels)
             overview = self.store.put(self.store.read(StagingOverview(staging.id), 0, size)).content
@@ -118,7 +118,7 @@ class Tape:
             full.gaps, full.clocks,
         )  # fmt: skip
         sealed = SealedChunk(full.take_number, chunk, content, overview)
-        self.catalog.add_chunk(self.stream.uri, sealed)
+        self.catalog.add_chunk(self.stream.uri, sealed, overview_bytes=size)
         self.store.discard(staging)
         if self.stream.take is not None:
             self.stream.take.pending.pop(full.chunk_index, None)

@@ -4,7 +4,7 @@ An operation is an `async def name(context, ...)` with `@operation`; its argumen
 its docstring is its help, its result is a dataclass of model/results.py (or a tuple of them).
 """
 
-from jackcapture.control.operations import artifacts, midi, overviews, slices, status, streams
+from jackcapture.control.operations import artifacts, keeping, midi, overviews, slices, status, streams
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Context",
     "artifacts",
     "call",
+    "keeping",
     "midi",
     "operation",
     "overviews",

@@ -6,15 +6,19 @@ from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.places import SECOND_NS
 from jackcapture.model.results import (
     ArtifactResult,
     ChunkCounts,
     ConnectionResult,
     GapResult,
     LatencyResult,
+    PinResult,
+    RetentionResult,
     StreamResult,
     TakeResult,
 )
+from jackcapture.model.retention import Hold, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Gap, Latency
 from jackcapture.model.times import iso
@@ -37,6 +41,17 @@ def describe_gap(gap: Gap) -> GapResult:
 def describe_latency(latency: Latency) -> LatencyResult:
     """Give a latency as a result."""
     return LatencyResult(latency.min, latency.max)
+
+
+def describe_retention(retention: Retention) -> RetentionResult:
+    """Give a retention as a result."""
+    seconds = None if retention.keep_ns is None else retention.keep_ns / SECOND_NS
+    return RetentionResult(seconds, retention.keep_bytes, retention.keep_chunks)
+
+
+def describe_pin(hold: Hold) -> PinResult:
+    """Give a pin as a result."""
+    return PinResult(hold.holder, hold.uri, (hold.from_sample, hold.to_sample), iso(hold.created_at_ns))
 
 
 def describe_take(record: TakeRecord, clipped_samples: int) -> TakeResult:
@@ -62,7 +77,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
     takes = catalog.newest_takes(stream.uri, NEWEST)
     gaps = {gap.position: gap for gap in catalog.newest_gaps(stream.uri, NEWEST)}
     head_sample = takes[-1].end_sample if takes else 0
-    head_bytes = takes[-1].sealed_bytes if takes else 0
+    head_bytes = takes[-1].sealed_bytes if takes else 0  # counts also what was removed since
     head_wall_clock_ns = takes[-1].take.ended_at_ns if takes else None
     lost_frames, gap_count, staging = totals.lost_frames, totals.gap_count, 0
     clipped = {record.take.number: record.clipped_samples for record in takes}
@@ -91,6 +106,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
         device_identity=definition.device_identity,
         chunk_size_bytes=definition.chunk_size_bytes,
         sources=definition.sources,
+        retention=describe_retention(stream.record.retention),
         head_sample=head_sample,
         head_bytes=head_bytes,
         head_wall_clock=None if head_wall_clock_ns is None else iso(head_wall_clock_ns),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream
+from jackcapture.control.operations.keeping import parse_retention
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.sources import check_sources
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
@@ -35,14 +36,19 @@ async def stream_create(
     chunk_size_bytes: int | None = None,
     sample_rate: int | None = None,
     device_identity: str | None = None,
+    keep: str | None = None,
+    keep_bytes: str | int | None = None,
+    keep_chunks: int | None = None,
 ) -> StreamResult:
     """Define a stream and put its ports into the JACK graph.
 
     It records audio, with `channels` and a `sample_format` of f32 (the default), i24 or i16, or `midi`. `sources` are
     full JACK port names or regular expressions over them, connected in order to the channels, or all to the one MIDI
-    port. `sample_rate` (Hz) is JACK's unless given. A definition cannot be changed.
+    port. `sample_rate` (Hz) is JACK's unless given. A definition cannot be changed. `keep`, `keep_bytes` and
+    `keep_chunks` limit what is kept, as `stream_keep` does, which can change them.
     """
     parsed = parse_stream_uri(uri)
+    retention = parse_retention(keep, keep_bytes, keep_chunks)
     if midi and channels is not None:
         raise InvalidValueError(
             f"{uri}: MIDI and {channels} channels: a stream has one or the other; leave out the channels for a MIDI "
@@ -68,7 +74,7 @@ async def stream_create(
     )
     wanted = PortType.MIDI if midi else PortType.AUDIO
     check_sources(definition.sources, wanted, await _graph(context) if definition.sources else ())
-    stream = await context.services.streams.create(definition)
+    stream = await context.services.streams.create(definition, retention)
     return (await describe_streams(context, [stream]))[0]
 
 
