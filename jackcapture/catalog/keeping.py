@@ -61,13 +61,7 @@ class Keeping:
                 (hold.uri, hold.kind, hold.holder),
             ).fetchone():
                 raise ConflictError(f"{hold.uri} has a pin {hold.holder!r} already; choose another name", uri=hold.uri)
-            going = db.execute(
-                "SELECT 1 FROM chunks JOIN takes ON takes.id = take_id"
-                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND removing IS NOT NULL"
-                " AND chunks.first_sample < ? AND chunks.first_sample + chunks.samples > ?",
-                (hold.uri, hold.to_sample, hold.from_sample),
-            ).fetchone()
-            if going or _removals(db, hold.uri, hold.from_sample, hold.to_sample):
+            if _removals(db, hold.uri, hold.from_sample, hold.to_sample):
                 raise ConflictError(f"{hold.uri}: some of this range was just removed", uri=hold.uri)
             insert_holds(db, [hold])
 
@@ -107,7 +101,7 @@ class Keeping:
         return None
 
     def removals(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
-        """Give what was removed of `[from_sample, to_sample)`, in order."""
+        """Give what was removed of `[from_sample, to_sample)`, or is being removed, in order."""
         with self._connections.read() as db:
             return _removals(db, uri, from_sample, to_sample)
 
@@ -264,10 +258,15 @@ def insert_holds(db: sqlite3.Connection, holds: Iterable[Hold]) -> None:
 
 def _removals(db: sqlite3.Connection, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
     found = db.execute(
-        "SELECT removals.*, number FROM removals JOIN takes ON takes.id = take_id"
-        " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
-        " AND removals.first_sample < ? AND end_sample > ? ORDER BY removals.first_sample",
-        (uri, to_sample, from_sample),
+        "SELECT number, first_index, end_index, removals.first_sample, end_sample, reason, removed_at_ns"
+        " FROM removals JOIN takes ON takes.id = take_id"
+        " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?1)"
+        " AND removals.first_sample < ?2 AND end_sample > ?3"
+        " UNION ALL SELECT number, chunk_index, chunk_index + 1, chunks.first_sample,"
+        " chunks.first_sample + chunks.samples, removing, ?4 FROM chunks JOIN takes ON takes.id = take_id"
+        " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?1) AND removing IS NOT NULL"
+        " AND chunks.first_sample < ?2 AND chunks.first_sample + chunks.samples > ?3 ORDER BY 4",
+        (uri, to_sample, from_sample, time.time_ns()),
     )
     return [
         Removal(
