@@ -15,8 +15,8 @@ from dataclasses import astuple, dataclass
 from jackcapture.catalog.connections import Connections
 from jackcapture.errors import ConflictError, NotFoundError
 from jackcapture.model.addresses import Content
+from jackcapture.model.durations import duration_frames
 from jackcapture.model.overviews import overview_bytes
-from jackcapture.model.places import duration_frames
 from jackcapture.model.retention import Doomed, Hold, HolderKind, Removal, RemovalReason, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.uris import StreamUri

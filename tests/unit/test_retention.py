@@ -22,7 +22,7 @@ from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, StorageError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.places import SECOND_NS
+from jackcapture.model.durations import SECOND_NS
 from jackcapture.model.retention import KEEP_ALL, Hold, HolderKind, RemovalReason, Retention
 from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.store import Files, Sealed, Store

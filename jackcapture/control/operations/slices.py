@@ -10,7 +10,7 @@ from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.slicing import SliceRequest, cut, default_output_format, mime_type
 from jackcapture.errors import ConflictError, InvalidValueError
-from jackcapture.model.places import duration_frames, parse_duration
+from jackcapture.model.durations import duration_frames, parse_duration
 from jackcapture.model.results import SliceResult
 from jackcapture.protocol.messages import StreamState
 
