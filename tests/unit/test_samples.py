@@ -52,7 +52,7 @@ def slow(data: bytes, source: SampleFormat, target: SampleFormat) -> bytes:
         return data
     exact = value(data, source)
     if target is F32:
-        packed = struct.pack("<f", exact)
+        packed: bytes = struct.pack("<f", exact)
         assert value(packed, F32) == exact, "float32 holds every integer sample exactly"
         return packed
     full = 2 ** (BITS[target] - 1)
@@ -60,7 +60,8 @@ def slow(data: bytes, source: SampleFormat, target: SampleFormat) -> bytes:
         whole = 0 if math.isnan(exact) else full if exact > 0 else -full
     else:
         whole = round(exact * full)  # of a Fraction: to the nearest, from halfway to the even one
-    return max(-full, min(full - 1, whole)).to_bytes(BITS[target] // 8, "little", signed=True)
+    clipped: int = max(-full, min(full - 1, whole))
+    return clipped.to_bytes(BITS[target] // 8, "little", signed=True)
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
@@ -124,7 +125,7 @@ def test_memory_does_not_grow_with_the_number_of_samples(source: SampleFormat, t
 
 def test_any_buffer_is_a_block() -> None:
     samples = np.array([0.5, -0.5], "<f4")
-    blocks: list[Block] = [memoryview(samples), bytearray(samples.tobytes()), samples.tobytes()]
+    blocks: list[Block] = [memoryview(samples.data), bytearray(samples.tobytes()), samples.tobytes()]
     assert b"".join(convert_samples(blocks, F32, I16)) == b"\0\x40\0\xc0" * 3
 
 
