@@ -1,8 +1,8 @@
 """FLAC files, written by libsndfile block by block: 16 bits of i16, 24 bits of i24 and f32.
 
-f32 becomes 24 bits by the rules of formats/samples.py, and so loses what is beyond full scale. The same samples and tags
-give the same bytes, with the same libFLAC. Source of the limits: RFC 9639; libFLAC keeps to its streamable subset, in
-which a rate above 65,535 Hz is a multiple of 10.
+f32 becomes 24 bits by the rules of formats/samples.py, and so loses what is beyond full scale. The same samples and
+tags give the same bytes, with the same libFLAC. Source of the limits: RFC 9639; libFLAC keeps to its streamable
+subset, in which a rate above 65,535 Hz is a multiple of 10.
 """
 
 import errno
