@@ -182,17 +182,23 @@ def collect(
 
 def open_piece(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece) -> int:
     """Open the file of a piece for reading, also if it was sealed since it was found. Blocks."""
-    address = piece.address
+    return open_chunk(store, catalog, excerpt.definition.uri, piece.take_number, piece.chunk_index, piece.address)
+
+
+def open_chunk(
+    store: Store, catalog: Catalog, uri: StreamUri, take_number: int, chunk_index: int, address: Content | Staging
+) -> int:
+    """Open a chunk for reading, also if it was sealed since its address was found. Blocks."""
     for _ in range(_OPEN_TRIES):
         try:
             return store.open(address)
         except NotFoundError:
             # Its row was there before its staging name went.
             with contextlib.suppress(NotFoundError):
-                address = catalog.chunk(excerpt.definition.uri, piece.take_number, piece.chunk_index).content
+                address = catalog.chunk(uri, take_number, chunk_index).content
     raise StorageDamagedError(
-        f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} is missing in the store: "
-        f"there is no {store.path(address)}",
+        f"chunk {chunk_index} of take {take_number} of {uri} is missing in the store: there is no "
+        f"{store.path(address)}",
         path=store.path(address),
     )
 

@@ -17,7 +17,8 @@ from jackcapture.control.excerpts import check_range, collect, extent
 from jackcapture.control.garbage import collect as collect_garbage
 from jackcapture.control.garbage import plan
 from jackcapture.control.operations.keeping import parse_retention
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, StorageError
 from jackcapture.model.addresses import Content, Staging
@@ -175,8 +176,8 @@ def test_content_that_another_row_needs_stays(tape: Tape) -> None:
 def test_a_slice_holds_its_chunks_until_it_is_deleted(tape: Tape) -> None:
     record(tape, 100, 100, 100, 100)
     contents = contents_of(tape)
-    request = SliceRequest(tape.stream, None, 110, 120, "wav", "")
-    result, artifact = cut(tape.store, tape.catalog, contents, request, lambda *_: None, clipped=False, path=None)
+    request = SliceRequest(tape.stream, None, 110, 120, SliceOptions("wav"), "")
+    result, artifact = Slicer(tape.store, tape.catalog, contents).cut(request, lambda *_: None)
     keep(tape, Retention(keep_chunks=1))
     assert [run.held_by for run in plan(tape.catalog)] == [None, (HolderKind.ARTIFACT, artifact.id), None]
     collect_now(tape)
@@ -344,14 +345,8 @@ def test_what_a_killed_control_had_entered_without_a_row_goes(tape: Tape, is_nee
 def test_a_stream_goes_with_its_chunks_and_what_was_cut_out_stays(tape: Tape, tmp_path: Path) -> None:
     record(tape, 100, 100)
     contents = contents_of(tape)
-    result, artifact = cut(
-        tape.store,
-        tape.catalog,
-        contents,
-        SliceRequest(tape.stream, None, 10, 20, "wav", ""),
-        lambda *_: None,
-        clipped=False,
-        path=None,
+    result, artifact = Slicer(tape.store, tape.catalog, contents).cut(
+        SliceRequest(tape.stream, None, 10, 20, SliceOptions("wav"), ""), lambda *_: None
     )
     tape.end()
     pin(tape, "mine", 0, 10)

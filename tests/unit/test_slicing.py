@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from jackcapture.control.contents import Contents
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
@@ -30,10 +31,8 @@ def quiet(done: int, total: int, unit: str) -> None:
 def slice_of(
     tape: Tape, first: int, last: int, output_format: str = "wav", progress: Callable[[int, int, str], None] = quiet
 ) -> tuple[SliceResult, Artifact]:
-    request = SliceRequest(tape.stream, tape.state, first, last, output_format, "here to there")
-    return cut(
-        tape.store, tape.catalog, Contents(tape.store, tape.catalog), request, progress, clipped=False, path=None
-    )
+    request = SliceRequest(tape.stream, tape.state, first, last, SliceOptions(output_format), "here to there")
+    return Slicer(tape.store, tape.catalog, Contents(tape.store, tape.catalog)).cut(request, progress)
 
 
 def content(tape: Tape, result: SliceResult) -> bytes:

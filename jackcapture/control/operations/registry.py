@@ -16,6 +16,7 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.retention import RetentionKeeper
+from jackcapture.control.slicing import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.model.progress import Progress
@@ -31,6 +32,7 @@ class Services(Protocol):
     store: Store
     catalog: Catalog
     contents: Contents
+    slicer: Slicer
     supply: ChunkSupply
     streams: Streams
     retention: RetentionKeeper
