@@ -370,7 +370,8 @@ class Streams:
             )
         elif last is not None and unfinished:
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
-            stream.take.ended_samples = last.sealed_samples
+            end = await asyncio.to_thread(self._catalog.sealed_end, stream.uri, last.take.number)
+            stream.take.ended_samples = end - last.take.first_sample
             stream.take.ended_at_ns = time.time_ns()
             stream.take.error = "engine and control ended without notice; the take ends with its last sealed chunk"
 
