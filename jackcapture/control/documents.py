@@ -19,22 +19,37 @@ _EVERYTHING = 1 << 62
 def enter_definition(store: Store, catalog: Catalog, definition: StreamDefinition) -> StreamRecord:
     """Put a definition into store and catalog; raises `ConflictError` if the URI is taken. Blocks."""
     document = {"type": DEFINITION_TYPE, "version": 1, **definition.as_json()}
-    artifact = _put(store, document, "definition", DEFINITION_TYPE, definition.uri, ())
+    artifact = _put(store, document, "definition", DEFINITION_TYPE, definition.uri, (), {})
     return catalog.add_stream(definition, artifact)
 
 
 def enter_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> Artifact:
     """Put the manifest of a stream, as it stands, into store and catalog. Blocks; linear in its length."""
+    document = render_manifest(store, catalog, stream)
+    ended = [take["number"] for take in document["takes"] if take["samples"] is not None]
     artifact = _put(
         store,
-        render_manifest(store, catalog, stream),
+        document,
         "manifest",
         MANIFEST_TYPE,
         stream.definition.uri,
         (stream.definition_artifact,),
+        {"last_take": ended[-1] if ended else 0},
     )
     catalog.add_artifact(artifact)
     return artifact
+
+
+def ensure_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> None:
+    """Enter the manifest of a stream unless there is one that tells of the end of its last take. Blocks.
+
+    Control may have died, or the disk may have been full, after the end of the take was entered.
+    """
+    uri = stream.definition.uri
+    ended = [record.take.number for record in catalog.takes(uri) if record.take.samples is not None]
+    manifests = catalog.artifacts(kind="manifest", stream_uri=uri, limit=_EVERYTHING)
+    if ended and not any(manifest.metadata.get("last_take") == ended[-1] for manifest in manifests):
+        enter_manifest(store, catalog, stream)
 
 
 def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dict[str, Any]:
@@ -99,7 +114,13 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
 
 
 def _put(
-    store: Store, document: dict[str, Any], kind: str, mime_type: str, uri: str, parents: tuple[str, ...]
+    store: Store,
+    document: dict[str, Any],
+    kind: str,
+    mime_type: str,
+    uri: str,
+    parents: tuple[str, ...],
+    metadata: dict[str, Any],
 ) -> Artifact:
     sealed = store.put((json.dumps(document, indent=1, sort_keys=True) + "\n").encode())
     return Artifact(
@@ -111,4 +132,5 @@ def _put(
         created_at_ns=time.time_ns(),
         stream_uri=uri,
         parents=parents,
+        metadata=metadata,
     )
