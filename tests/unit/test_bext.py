@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wavinfo import WavInfoReader
 
@@ -71,6 +71,7 @@ def riff_chunks(header: bytes) -> list[tuple[bytes, int, bytes]]:
     return found
 
 
+@settings(max_examples=60)
 @given(audio_formats, st.integers(0, 2**40), broadcasts)
 def test_the_header_has_one_size_and_says_what_the_file_holds(
     audio: AudioFormat, frames: int, broadcast: Broadcast
