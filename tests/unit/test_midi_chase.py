@@ -57,6 +57,7 @@ SOSTENUTO, SOSTENUTO_UP = "b0 42 7f", "b0 42 00"
         ([NOTE, SOSTENUTO, "90 40 10"], [NOTE, SOSTENUTO, "90 40 10"]),
         ([SOSTENUTO, NOTE, OFF], [SOSTENUTO]),
         ([NOTE, SOSTENUTO, SOSTENUTO, OFF, SOSTENUTO_UP], [SOSTENUTO_UP]),
+        ([NOTE, SOSTENUTO, SOSTENUTO_UP, OFF], [SOSTENUTO_UP]),
         ([NOTE, DAMPER, SOSTENUTO, OFF, DAMPER_UP], [DAMPER_UP, NOTE, SOSTENUTO, OFF]),
         # channel mode messages
         ([NOTE, "b0 78 00"], []),
@@ -168,9 +169,9 @@ controls = st.builds(
 others = st.builds(lambda kind, c, v: bytes([kind | c, v]), st.sampled_from([0xC0, 0xD0]), channels, byte)
 bends = st.builds(lambda c, a, b: bytes([0xE0 | c, a, b]), channels, byte, byte)
 systems = st.sampled_from([b"\xf8", b"\xfe", b"\xf0\x01\xf7", b"\xf1\x01", b"\xff"])
-messages_lists = st.lists(
-    st.one_of(notes, notes, notes, pedals, controls, pressures, others, bends, systems), max_size=60
-)
+everything = st.one_of(notes, notes, notes, pedals, controls, pressures, others, bends, systems)
+one_key = st.sampled_from([bytes.fromhex(x) for x in (NOTE, OFF, DAMPER, DAMPER_UP, SOSTENUTO, SOSTENUTO_UP)])
+messages_lists = st.lists(everything, max_size=60) | st.lists(one_key, max_size=12)
 
 
 def sounds(messages: list[bytes], channel: int, key: int) -> bool:

@@ -268,6 +268,7 @@ def test_a_long_silence_is_bridged() -> None:
     found, _, seconds = read_back(smf)
     assert [(tick, data) for tick, _, data in found] == events
     assert seconds == 4 * 86_400
+    assert read_smf(smf.data, RATE, 4 * day) == events, "in numbers of four bytes, as RP-001 has them"
 
 
 @pytest.mark.parametrize(
