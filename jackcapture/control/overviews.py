@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 MAX_VALUES = 100_000
 """Points times channels of a result: what one message can carry and a client can read in a moment."""
 
-_BATCH_POINTS = 1 << 16  # what is combined at once: a day is longer than the memory that it should take
+_BATCH_VALUES = 1 << 17  # of blocks times channels, combined at once: a day is longer than the memory it should take
 _READ_BLOCKS = 1 << 10  # of a chunk that is looked at itself
 _READ_BYTES = 4 << 20  # of its samples
 _DECIMALS = 6  # -120 dB
@@ -163,10 +163,10 @@ def _gather(
     for piece in excerpt.pieces:
         for position, part in read(store, catalog, excerpt, piece, number_of):
             batch.append(part)
-            waiting += len(part[0])
-            if from_samples or waiting >= _BATCH_POINTS:
+            waiting += len(part[0]) * excerpt.definition.ports
+            if from_samples or waiting >= _BATCH_VALUES:
                 progress(max(0, position - excerpt.from_sample), excerpt.frames, "frames")
-            if waiting >= _BATCH_POINTS:
+            if waiting >= _BATCH_VALUES:
                 combined.append(_combined(batch))
                 batch, waiting = [], 0
     return _combined(combined + batch)[0]

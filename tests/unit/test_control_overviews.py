@@ -138,7 +138,7 @@ def test_any_range_in_any_number_of_columns(data: st.DataObject) -> None:
 
 
 def test_what_is_combined_in_batches_is_the_same(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overviews, "_BATCH_POINTS", 3)
+    monkeypatch.setattr(overviews, "_BATCH_VALUES", 6)
     monkeypatch.setattr(overviews, "_READ_BLOCKS", 2)
     monkeypatch.setattr(overviews, "_READ_BYTES", 1000)
     tape.begin()
