@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from jackcapture.errors import InvalidValueError
 from jackcapture.formats.lanes import COLOURS, FULL_SCALE, Ink, draw_lane, group_channels
 from jackcapture.formats.overview import MAX, MIN
-from jackcapture.formats.ticks import ClockSpan, clock_ticks, range_ticks
+from jackcapture.formats.ticks import ClockSpan, clock_ticks, place_labels, range_ticks
 from jackcapture.model.takes import Gap
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _TALL_LANE = 84  # has room for what its rows mean
 _DEFAULT_LANES = 620  # rows of all lanes together, where nobody asked for another height
 _DEFAULT_LANE = range(24, 156)
 _TICK = 4
+_EDGE = 4  # pixels that stay free at the edges of the picture
 _BROAD = 4  # columns that are seen by their paler ink
 _TEXT = (52, 58, 66)
 _FAINT_TEXT = (104, 112, 122)
@@ -248,10 +249,8 @@ class _Lettering:
             self._write(layout.left, y, "wall clock unknown", "lm", _FAINT_TEXT)
             return
         ns_per_pixel = (picture.to_sample - picture.from_sample) * _NS / picture.sample_rate / layout.columns
-        self._line(line)
-        free = 4.0
-        for position, tick in clock_ticks(picture.clock, ns_per_pixel, self._width):
-            free = self._tick(self._x(position), (line - _TICK, line), y, tick.label, free)
+        ticks = clock_ticks(picture.clock, ns_per_pixel, self._width)
+        self._axis(line, -_TICK, y, [(self._x(position), tick.label) for position, tick in ticks])
 
     def time_axis(self) -> None:
         """Write the time from the start of the range below the lanes."""
@@ -259,26 +258,20 @@ class _Lettering:
         length_ns = (picture.to_sample - picture.from_sample) * _NS // picture.sample_rate
         line = layout.bottom + 4
         y = (line + _TICK + layout.height) / 2
-        self._line(line)
-        free = 4.0
-        for tick in range_ticks(length_ns, layout.columns, self._width):
-            x = layout.left + tick.at / max(length_ns, 1) * layout.columns
-            free = self._tick(x, (line, line + _TICK), y, tick.label, free)
+        ticks = range_ticks(length_ns, layout.columns, self._width)
+        share = layout.columns / max(length_ns, 1)
+        self._axis(line, _TICK, y, [(layout.left + tick.at * share, tick.label) for tick in ticks])
 
-    def _line(self, y: int) -> None:
-        layout = self._layout
-        self._draw.line((layout.left, y, layout.left + layout.columns - 1, y), fill=COLOURS[Ink.AXIS])
-
-    def _tick(self, x: float, rows: tuple[int, int], y: float, label: str, free: float) -> float:
-        """Draw a mark, and its label unless that would meet the one before, which ends at `free`; give its own end."""
-        column = min(round(x), self._layout.left + self._layout.columns - 1)
-        self._draw.line((column, rows[0], column, rows[1]), fill=COLOURS[Ink.AXIS])
-        width = self._width(label)
-        start = min(max(x - width / 2, 4), self._layout.width - 4 - width)
-        if start < free:
-            return free
-        self._write(start, y, label, "lm", _TEXT)
-        return start + width + _LABEL_GAP
+    def _axis(self, line: int, tick: int, y: float, marks: list[tuple[float, str]]) -> None:
+        """Draw a line with marks, which go from it by `tick`, and their labels, as many as there is room for."""
+        layout, colour = self._layout, COLOURS[Ink.AXIS]
+        last = layout.left + layout.columns - 1
+        self._draw.line((layout.left, line, last, line), fill=colour)
+        for at, _ in marks:
+            x = min(round(at), last)
+            self._draw.line((x, line, x, line + tick), fill=colour)
+        for start, label in place_labels(marks, _EDGE, layout.width - _EDGE, self._width):
+            self._write(start, y, label, "lm")
 
     def lanes(self, values: "npt.NDArray[np.float64]") -> None:
         """Write the channels' numbers and what the rows mean to the left, each channel's peak to the right."""

@@ -4,7 +4,7 @@ All times are whole nanoseconds; lengths across the picture are in pixels.
 """
 
 import datetime
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 _NS = 1_000_000_000
@@ -16,7 +16,8 @@ _STEPS: tuple[int, ...] = (
     *(hours * _HOUR for hours in (1, 2, 3, 6, 12)),
     *(base * 10**power * _DAY for power in range(6) for base in (1, 2, 5)),
 )
-_GAP = 18  # pixels between two labels
+_GAP = 18  # pixels between two labels of an axis
+_APART = 8  # where one is longer, or moved from the edge
 
 TextWidth = Callable[[str], float]
 """Gives the pixels that a text takes."""
@@ -52,7 +53,7 @@ def clock_ticks(spans: tuple[ClockSpan, ...], ns_per_pixel: float, width_of: Tex
 
     The first of each day has the date, in ISO 8601: 2026-11-25T10:00:00Z; the others the time: 10:00:05Z.
     """
-    step = _step(ns_per_pixel, lambda step: width_of(_clock_label(0, step, with_date=False)))
+    step = _step(ns_per_pixel, lambda step: width_of(_clock_label(0, step, with_date=step >= _DAY)))
     day = None
     for span in spans:
         length_ns = span.last_ns - span.first_ns
@@ -62,6 +63,23 @@ def clock_ticks(spans: tuple[ClockSpan, ...], ns_per_pixel: float, width_of: Tex
             position = span.from_sample + (span.to_sample - span.from_sample) * ((at - span.first_ns) / length_ns)
             yield position, Tick(at, _clock_label(at, step, with_date=at // _DAY != day))
             day = at // _DAY
+
+
+def place_labels(
+    marks: Sequence[tuple[float, str]], left: float, right: float, width_of: TextWidth
+) -> list[tuple[float, str]]:
+    """Give where labels begin, in pixels; `marks` are the places that they are of, in order.
+
+    Each is centred on its mark, but inside of `left` and `right`. Of those that would meet, the longer one stays, which
+    has the date, and then the one before.
+    """
+    placed: list[tuple[float, str]] = []
+    for at, label in sorted(marks, key=lambda mark: -len(mark[1])):
+        width = width_of(label)
+        start = min(max(at - width / 2, left), right - width)
+        if all(start >= other + width_of(text) + _APART or other >= start + width + _APART for other, text in placed):
+            placed.append((start, label))
+    return sorted(placed)
 
 
 def _step(ns_per_pixel: float, label_width: Callable[[int], float]) -> int:

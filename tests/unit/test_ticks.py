@@ -1,10 +1,12 @@
 """The marks of time axes: round, in order, with room for their labels."""
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jackcapture.formats.ticks import ClockSpan, clock_ticks, range_ticks
+from jackcapture.formats.ticks import ClockSpan, clock_ticks, place_labels, range_ticks
 
 NS = 10**9
 NOON_NS = 1_764_072_000 * NS  # 2025-11-25T12:00:00Z
@@ -65,3 +67,26 @@ def test_between_two_takes_the_wall_clock_jumps() -> None:
     )
     found = [(position, tick.label) for position, tick in clock_ticks(spans, 4 * NS / 400, width_of)]
     assert found == [(0, "2025-11-25T12:00:00Z"), (RATE, "12:00:01Z"), (3 * RATE, "12:01:00Z")]
+
+
+@settings(max_examples=50)
+@given(
+    days=st.floats(0.001, 40), pixels=st.integers(300, 3000), begin_s=st.integers(0, 86_400), left=st.integers(10, 60)
+)
+def test_no_labels_meet_and_dates_stay(days: float, pixels: int, begin_s: int, left: int) -> None:
+    length_ns = int(days * 86_400 * NS)
+    begin_ns = NOON_NS + begin_s * NS
+    ticks = [
+        tick
+        for _, tick in clock_ticks((ClockSpan(0, 1, begin_ns, begin_ns + length_ns),), length_ns / pixels, width_of)
+    ]
+    marks = [(left + (tick.at - begin_ns) / length_ns * pixels, tick.label) for tick in ticks]
+    placed = place_labels(marks, 4, left + pixels + 10, width_of)
+    assert {label for _, label in placed} <= {label for _, label in marks}
+    for (start, label), (after, _) in itertools.pairwise(placed):
+        assert after >= start + width_of(label) + 8
+    for start, label in placed:
+        assert 4 <= start <= left + pixels + 10 - width_of(label)
+    dated = [at for at, label in marks if "T" in label]
+    if all(after - before > 300 for before, after in itertools.pairwise(dated)):
+        assert sum("T" in label for _, label in placed) == len(dated)
