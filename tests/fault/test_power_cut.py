@@ -163,14 +163,17 @@ def collect_garbage(session: Session) -> None:
     """The removal of what is beyond the retention; of two chunks with the same bytes, one is kept."""
     tape, catalog = session.tape, session.tape.catalog
     first = catalog.chunk(tape.stream.uri, 1, 0)
-    twin = tape.full(Path(session.full.path).read_bytes()[: session.full.bytes_written])
+    data = Path(session.full.path).read_bytes()[: session.full.bytes_written]
+    path = session.supply._make(tape.stream.uri, 4096, 96)
+    session.recording.written(path, data)
     session.seal(session.full)
-    session.seal(twin)
+    session.seal(StreamChunkFull(tape.stream.uri, path, len(data), FRAMES, BEGIN_NS, 1, 2, tape.frames))
     retention = Retention(keep_chunks=1)
     catalog.keeping.set_retention(tape.stream.uri, retention)
-    assert first.overview is not None
-    session.recording.withdraw(first.content.hash)
-    session.recording.withdraw(first.overview.hash)
+    second = catalog.chunk(tape.stream.uri, 1, 1)  # its bytes are the third one's too, its overview is not
+    for content in (first.content, first.overview, second.overview):
+        assert content is not None
+        session.recording.withdraw(content.hash)
     session.waiting = []
     record = replace(tape.stream.record, retention=retention)
     assert len(garbage.collect(catalog, session.contents, [record])) == 1
@@ -281,8 +284,8 @@ def is_sync_of_names(log: Log, *calls: str) -> Callable[[Event], bool]:
 
 def unlink_before_mark(log: Log) -> Log:
     """Move the unlinks of what is removed to before the transaction that marks it."""
-    commits = [at for at, event in enumerate(log.events) if isinstance(event, Committing)]
-    mark = log.events[commits[-2]]  # the last one is of the rows that go
+    last = max(at for at, event in enumerate(log.events) if is_unlink(event))
+    mark = [event for event in log.events[:last] if isinstance(event, Committing)][-1]
     return log.earlier(is_unlink, lambda event: event is mark)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.connections import Connections
+from jackcapture.catalog.keeping import Keeping
 from jackcapture.store import Files
 from jackcapture.store.files import Buffer
 from parts.crash_events import (
@@ -213,6 +214,7 @@ class Recording:
         catalog.close()
         connections = _RecordingConnections(catalog._connections.path, self)
         catalog._connections = connections
+        catalog.keeping = Keeping(connections)
         self._catalog = connections.snapshot()
 
     def promise(self, content: str) -> None:
