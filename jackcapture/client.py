@@ -131,6 +131,20 @@ class Client:
         )
         return found
 
+    def waveform(
+        self, uri: str, from_place: str, to_place: str, *, path: str | os.PathLike[str] | None = None, **how: Any
+    ) -> dict[str, Any]:
+        """Draw a range, recorded or live, into an artifact and, with `path`, into that new file.
+
+        It is a picture, or, with `output_format` dat or json, its peaks in audiowaveform's formats. `how` are the other
+        arguments of the operation `stream_waveform`: width, height; points, frames_per_point, bits.
+        """
+        out = None if path is None else os.path.abspath(path)
+        found: dict[str, Any] = self.call(
+            "stream_waveform", uri=uri, from_place=from_place, to_place=to_place, out=out, **how
+        )
+        return found
+
     def grab(self, seconds: float, *uris: str) -> list[Slice]:
         """Cut the last seconds out of the named streams (none named: all that record), one common range."""
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)

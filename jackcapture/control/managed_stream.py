@@ -50,6 +50,7 @@ class ManagedStream:
     engine_state: StreamState | None = None
     error: str = ""  # why the last take ended by itself, or why the stream cannot be attached
     is_topping_up: bool = False
+    has_manifest: bool = False  # of all takes that have ended; False: it has to be looked up
     changed_at: float = 0.0  # on time.monotonic: when it was last started or stopped
 
     @property

@@ -12,7 +12,7 @@ from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.chunk_keeping import ChunkKeeper
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
-from jackcapture.control.documents import enter_definition, enter_manifest
+from jackcapture.control.documents import ensure_manifest, enter_definition
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
@@ -261,13 +261,19 @@ class Streams:
         while take.pending:
             await asyncio.gather(*(self._chunks.seal(stream, full) for full in list(take.pending.values())))
         await self._note_latencies(stream, take)
+        stream.has_manifest = False
         await asyncio.to_thread(
             self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
         )
         await self._chunks.discard(take.given)
         stream.error = take.error
         stream.take = None
-        await asyncio.to_thread(enter_manifest, self._store, self._contents, self._catalog, stream.record)
+        await self._ensure_manifest(stream)
+
+    async def _ensure_manifest(self, stream: ManagedStream) -> None:
+        if not stream.has_manifest:
+            await asyncio.to_thread(ensure_manifest, self._store, self._contents, self._catalog, stream.record)
+            stream.has_manifest = True
 
     # --- what the engine says ---
 
@@ -361,6 +367,8 @@ class Streams:
                 self._chunks.top_up_soon(stream)
         if state is None and engine.connected and stream.take is None:
             await self._attach_quietly(stream, engine)
+        if stream.take is None:
+            await self._ensure_manifest(stream)
 
     async def _adopt(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         """Take up a take that an earlier control began: from the engine, or, if that is gone too, from the catalog."""
@@ -385,7 +393,8 @@ class Streams:
             )
         elif last is not None and unfinished:
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
-            stream.take.ended_samples = last.sealed_samples
+            end = await asyncio.to_thread(self._catalog.sealed_end, stream.uri, last.take.number)
+            stream.take.ended_samples = end - last.take.first_sample
             stream.take.ended_at_ns = time.time_ns()
             stream.take.error = "engine and control ended without notice; the take ends with its last sealed chunk"
 

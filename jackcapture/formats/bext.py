@@ -128,7 +128,8 @@ def _junk(whole_bytes: int) -> bytes:
 def _fmt(audio: AudioFormat) -> bytes:
     bits = 8 * audio.sample_format.sample_bytes
     tag = TAG_IEEE_FLOAT if is_float(audio) else TAG_PCM
-    is_extensible = audio.channels > 2 or bits > 16
+    # A float file must show its tag, which the extension would hide; readers take it for any number of channels.
+    is_extensible = tag == TAG_PCM and (audio.channels > 2 or bits > 16)
     body = struct.pack(
         "<HHIIHH",
         _TAG_EXTENSIBLE if is_extensible else tag,
@@ -141,6 +142,8 @@ def _fmt(audio: AudioFormat) -> bytes:
     if is_extensible:
         extension = struct.pack("<HIH14s", bits, _NO_SPEAKERS, tag, _SUBFORMAT)
         body += struct.pack("<H", len(extension)) + extension
+    elif tag != TAG_PCM:
+        body += struct.pack("<H", 0)  # no extension follows
     return riff_chunk(b"fmt ", body)
 
 

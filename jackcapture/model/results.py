@@ -76,9 +76,9 @@ class Waveform:
 class OverviewResult:
     """A range `[from, to)` of a stream, drawn with few points.
 
-    `sample_range` is what was asked for, each end moved outwards to the end of a block of 256 frames. Point n is of the
-    frames from `sample_range[0] + n * frames_per_point` on, a multiple of 256; a block counts where it begins.
-    `waveforms` are in the order of the channels.
+    Point n is of the frames from `sample_range[0] + n * frames_per_point` on. Below 256 frames per point all is exact.
+    Else it is a multiple of 256; `sample_range` is what was asked for, each end moved outwards to the end of a block of
+    256 frames, and a block counts where it begins. `waveforms` are in the order of the channels.
     """
 
     stream_uri: str
@@ -90,6 +90,31 @@ class OverviewResult:
     waveforms: tuple[Waveform, ...]
     takes: tuple[int, ...]
     gaps: tuple[GapResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaveformResult:
+    """A range `[from, to)` of a stream, drawn into an artifact: a picture, or peaks.
+
+    A picture has a `width` and a `height` in pixels, and a point for each column between its margins; its
+    `frames_per_point` need not be whole. That of peaks is, and is as `OverviewResult` tells.
+    """
+
+    artifact_id: str
+    content_hash: str
+    mime_type: str
+    bytes: int
+    stream_uri: str
+    sample_range: tuple[int, int]
+    sample_rate: int
+    channels: int
+    frames_per_point: float
+    points: int
+    width: int | None
+    height: int | None
+    takes: tuple[int, ...]
+    gaps: tuple[GapResult, ...]
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from wavinfo import WavInfoReader
 
@@ -71,6 +71,7 @@ def riff_chunks(header: bytes) -> list[tuple[bytes, int, bytes]]:
     return found
 
 
+@settings(max_examples=60)
 @given(audio_formats, st.integers(0, 2**40), broadcasts)
 def test_the_header_has_one_size_and_says_what_the_file_holds(
     audio: AudioFormat, frames: int, broadcast: Broadcast
@@ -113,13 +114,13 @@ def test_the_header_has_one_size_and_says_what_the_file_holds(
         audio.frame_bytes,
     )
     assert bits == 8 * audio.sample_format.sample_bytes
-    assert (tag == 0xFFFE) == (channels > 2 or bits > 16)
+    assert (tag == 0xFFFE) == (not is_float and (channels > 2 or bits > 16))
     if tag == 0xFFFE:
         size, valid, speakers, real_tag = struct.unpack_from("<HHIH", bodies[b"fmt "], 16)
         assert (size, valid, speakers, real_tag) == (22, bits, 0, 3 if is_float else 1)
         assert bodies[b"fmt "][26:].hex() == "000000001000800000aa00389b71"
     else:
-        assert (tag, len(bodies[b"fmt "])) == (1, 16)
+        assert (tag, len(bodies[b"fmt "])) == ((3, 18) if is_float else (1, 16))
 
 
 @given(broadcasts)
@@ -170,14 +171,11 @@ def test_golden_bytes() -> None:
     assert header[468:478] == b"\xff\x7f" * 5
     assert header[478:658] == bytes(180)
     assert header[658 : 658 + len(history)] == history
-    extensible = (
-        "666d7420 28000000 feff0200 80bb0000 00dc0500 08002000 16002000 00000000 03000000 00001000 800000aa 00389b71"
-    )
     fmt = 658 + len(history)
-    assert header[fmt : fmt + 48].hex(" ", -4) == extensible
-    assert header[fmt + 48 : fmt + 60].hex(" ", -4) == "66616374 04000000 03000000"
-    junk = 4096 - 8 - (fmt + 60) - 8
-    assert header[fmt + 60 : 4088] == b"JUNK" + struct.pack("<I", junk) + bytes(junk)
+    assert header[fmt : fmt + 26].hex(" ", -4) == "666d7420 12000000 03000200 80bb0000 00dc0500 08002000 0000"
+    assert header[fmt + 26 : fmt + 38].hex(" ", -4) == "66616374 04000000 03000000"
+    junk = 4096 - 8 - (fmt + 38) - 8
+    assert header[fmt + 38 : 4088] == b"JUNK" + struct.pack("<I", junk) + bytes(junk)
     assert header[4088:].hex(" ", -4) == "64617461 18000000"
 
 
@@ -240,7 +238,9 @@ def test_all_judges_read_the_file(tmp_path: Path, audio: AudioFormat) -> None:
     assert (found.data.byte_count, found.data.frame_count) == (len(data), frames)
 
     with soundfile.SoundFile(path) as sound:
-        is_extensible = audio.channels > 2 or audio.sample_format is not SampleFormat.I16
+        is_extensible = audio.sample_format is SampleFormat.I24 or (
+            audio.channels > 2 and audio.sample_format is SampleFormat.I16
+        )
         assert (sound.format, sound.subtype) == ("WAVEX" if is_extensible else "WAV", SUBTYPES[audio.sample_format])
         assert (sound.samplerate, sound.channels, sound.frames) == (48000, audio.channels, frames)
         assert np.array_equal(sound.read(always_2d=True), values)
@@ -249,8 +249,7 @@ def test_all_judges_read_the_file(tmp_path: Path, audio: AudioFormat) -> None:
         raw = subprocess.run(["sox", "-D", path, "-t", "raw", "-"], check=True, capture_output=True)
         assert raw.stdout == data
         # sox looks for a second extension, which float has only without the first
-        is_float = audio.sample_format is SampleFormat.F32
-        assert raw.stderr == (b"sox WARN wav: wave header missing extended part of fmt chunk\n" if is_float else b"")
+        assert raw.stderr == b""
     if shutil.which("ffprobe"):
         shown = ffprobe(path)
         (stream,) = shown["streams"]

@@ -43,7 +43,7 @@ def expected(data: bytes, audio: AudioFormat) -> Any:
     return upper.view("<i4").reshape(-1, audio.channels)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     st.builds(
         AudioFormat,
