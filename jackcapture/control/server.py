@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL = 0.1
 REPLY_SECONDS = 5.0
-_RETRY_SECONDS = 0.01
+_RETRY_SECONDS = 0.002
 
 
 class Server:
@@ -46,7 +46,7 @@ class Server:
                         raise InvalidValueError(f"a message of {len(frames)} frames: it must have one, an envelope")
                     until_answered.enter_context(self._admission.admit(identity, len(data)))
                 except JackCaptureError as error:
-                    await self._try_to_send(identity, envelope_id(data), error_payload(error))
+                    await self.send(identity, envelope_id(data), error_payload(error), sockets.REPLY_PATIENCE)
                 else:
                     task = asyncio.create_task(self._answer(identity, data, until_answered.pop_all()))
                     self._calls.add(task)
@@ -81,9 +81,11 @@ class Server:
             payload = error_payload(JackCaptureError(f"{type(error).__name__}: {error}; control's log says more"))
         return payload
 
-    async def send(self, identity: bytes, number: int, payload: messages.Payload) -> None:
-        """Send a message to a client; one that has gone, or does not read for `REPLY_SECONDS`, is no matter."""
-        deadline = time.monotonic() + REPLY_SECONDS
+    async def send(
+        self, identity: bytes, number: int, payload: messages.Payload, patience: float = REPLY_SECONDS
+    ) -> None:
+        """Send a message to a client; one that has gone, or does not read for `patience` seconds, is no matter."""
+        deadline = time.monotonic() + patience
         while not await self._try_to_send(identity, number, payload):
             if time.monotonic() > deadline:
                 log.warning("a client does not read: its answers are dropped")

@@ -64,6 +64,11 @@ class Operation:
 
 _NAMED = 5  # of many unknown arguments
 
+
+class _FailFast(pydantic.FailFast):
+    __hash__ = object.__hash__  # a union hashes its parts
+
+
 OPERATIONS: dict[str, Operation] = {}
 
 
@@ -122,7 +127,7 @@ def _check_names(found: Operation, arguments: str) -> None:
 def _failing_fast(annotation: Any) -> Any:
     """Have a list end its check at the first item that is wrong."""
     if typing.get_origin(annotation) is list:
-        return Annotated[annotation, pydantic.FailFast()]
+        return Annotated[annotation, _FailFast()]
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.Union[tuple(_failing_fast(part) for part in typing.get_args(annotation))]  # noqa: UP007
     return annotation
