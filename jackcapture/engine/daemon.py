@@ -139,7 +139,7 @@ class EngineDaemon:
         runtime = sockets.make_runtime_directory(self._settings.runtime)
         sockets.configure_router(self._router)
         self._router.bind(sockets.socket_address(runtime, sockets.ENGINE_COMMANDS))
-        self._publisher = Publisher(self._context, runtime, sockets.ENGINE_EVENTS)
+        self._publisher = Publisher(runtime, sockets.ENGINE_EVENTS)
         signal.signal(signal.SIGTERM, lambda *_: self.on_main(self.end_soon))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is for `up`, which ends us in order
         # We hold the lock: what is there is of an engine that died.
@@ -148,6 +148,7 @@ class EngineDaemon:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._publisher.fileno(), zmq.POLLIN)
         try:
             while not self._ending:
                 is_waiting = self.streams.awaits_cycle() or self.outputs.awaits_cycle()
@@ -198,13 +199,13 @@ class EngineDaemon:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self._publisher is not None:
+            self._publisher.tend()
         self._keep_jack(now)
         self.streams.tick()
         self.outputs.tick()
         if now >= self._next_head:
             self._next_head = now + HEAD_INTERVAL
-            if self._publisher is not None:
-                self._publisher.tend()
             self._publish_heads()
         if now - self._control_seen > self._settings.orphan_seconds and not self._keeps_anything():
             log.warning("no control for %.0f s and nothing recorded: ending", now - self._control_seen)

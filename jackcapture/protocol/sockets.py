@@ -20,9 +20,6 @@ CONTROL = "control.sock"
 MAX_REQUEST_BYTES = 4 << 20
 """The longest message that a ROUTER takes from outside."""
 
-MAX_SUBSCRIPTION_BYTES = 1024
-"""The longest message that a PUB takes from outside: a handshake or a subscription."""
-
 MAX_QUEUED_REQUESTS = 64
 """Requests of one peer that ZeroMQ keeps until they are read; it takes no more from the peer meanwhile."""
 
@@ -32,7 +29,7 @@ MAX_QUEUED_REPLIES = 256
 MAX_QUEUED_EVENTS = 10_000
 """Events for one subscriber that are kept until it reads; any more are dropped: state requests make up for it."""
 
-REPLY_PATIENCE = 0.02
+REPLY_PATIENCE = 0.005
 """Seconds that the engine waits for room in the queue of replies to a peer."""
 
 HANDSHAKE_SECONDS = 5.0
@@ -124,15 +121,6 @@ def configure_router(door: AnySocket) -> None:
     door.setsockopt(zmq.SNDHWM, MAX_QUEUED_REPLIES)
     door.setsockopt(zmq.HANDSHAKE_IVL, int(1000 * HANDSHAKE_SECONDS))
     door.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    door.setsockopt(zmq.LINGER, 500)
-
-
-def configure_publisher(door: AnySocket) -> None:
-    """Set what every PUB of ours has."""
-    door.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-    door.setsockopt(zmq.SNDHWM, MAX_QUEUED_EVENTS)
-    door.setsockopt(zmq.RCVHWM, MAX_QUEUED_REQUESTS)
-    door.setsockopt(zmq.HANDSHAKE_IVL, int(1000 * HANDSHAKE_SECONDS))
     door.setsockopt(zmq.LINGER, 500)
 
 

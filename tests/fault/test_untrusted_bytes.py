@@ -20,10 +20,11 @@ from jackcapture.control.engine_link import EngineLink
 from jackcapture.errors import BY_CODE, JackCaptureError
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Broadcast, Envelope, decode_broadcast, decode_envelope, encode_envelope
+from jackcapture.protocol.publisher import MAX_SUBSCRIBERS
 from parts import mutations
 from parts.jackd import JackServer
 from parts.messages import damaged
-from parts.rig import PATIENCE, RATE, RigProcess, StartRig, wait_for
+from parts.rig import PATIENCE, RATE, RigProcess, StartRig
 from parts.sources import StartSource, expected_samples
 
 MUTATIONS = int(os.environ.get("JACKCAPTURE_TEST_MUTATIONS", "1200"))
@@ -93,7 +94,10 @@ def greeted(rig: RigProcess, name: str, socket_type: bytes) -> socket.socket:
     peer.sendall(mutations.GREETING + mutations.ready(socket_type))
     received = b""
     while b"READY" not in received:
-        received += peer.recv(1000)
+        piece = peer.recv(1000)
+        if not piece:
+            raise ConnectionResetError("refused")
+        received += piece
     return peer
 
 
@@ -104,11 +108,12 @@ def send_raw(rig: RigProcess, name: str, socket_type: bytes, count: int, seed: i
     refused = 0
     for _ in range(count):
         is_greeted = chance.random() < 0.5
-        peer = greeted(rig, name, socket_type) if is_greeted else ungreeted(rig, name)
         try:
+            peer = greeted(rig, name, socket_type) if is_greeted else ungreeted(rig, name)
             peer.sendall(mutations.raw_frames(chance) if is_greeted else mutations.raw_greeting(socket_type, chance))
         except (BrokenPipeError, ConnectionResetError):
             refused += 1
+            continue
         staying.append(peer)
         if len(staying) > BATCH:
             staying.pop(chance.randrange(BATCH)).close()
@@ -171,7 +176,7 @@ def test_mutated_messages_on_every_socket(recording: RigProcess) -> None:
         assert counted.total() == MUTATIONS
         assert counted["invalid_value"] > MUTATIONS // 2
         assert counted["not_found"] > 0
-    assert rig.log_path.stat().st_size < 1_000_000 + 2 * MUTATIONS
+    assert rig.log_path.stat().st_size < 1_000_000 + 100_000 * took  # lines are fewer than messages
     assert heard_event(rig)
 
 
@@ -188,7 +193,7 @@ def test_clients_that_do_not_wait_or_do_not_read(recording: RigProcess) -> None:
     rig = recording
     call = encode_envelope(Envelope(1, messages.OperationCall("stream_list", "{}")))
     state = encode_envelope(Envelope(1, messages.StateRequest()))
-    count = 3 * sockets.MAX_QUEUED_REPLIES
+    count = 2 * sockets.MAX_QUEUED_REPLIES
     with rig.client() as client, contextlib.ExitStack() as stack:
         before = {name: resident_bytes(rig.ready[name]) for name in ("control", "engine")}
         for name, request in ((sockets.CONTROL, call), (sockets.ENGINE_COMMANDS, state)):
@@ -309,20 +314,19 @@ def is_reply_to(number: int, data: bytes) -> bool:
         return False
 
 
-def test_topics_are_bounded(recording: RigProcess) -> None:
-    """Who subscribes to very many topics is cut off, and honest subscribers hear the engine again at once."""
+def test_subscribers_are_bounded(recording: RigProcess) -> None:
+    """Topics without end, subscribers that do not read, and more than there may be: honest ones hear the engine."""
     rig = recording
-    with zmq.Context() as context, context.socket(zmq.SUB) as honest:
-        sockets.configure_subscriber(honest)
-        honest.connect(sockets.socket_address(str(rig.runtime), sockets.ENGINE_EVENTS))
-        assert honest.poll(int(1000 * PATIENCE))
-        with (
-            contextlib.suppress(BrokenPipeError, ConnectionResetError),  # cut off
-            contextlib.closing(greeted(rig, sockets.ENGINE_EVENTS, b"SUB")) as peer,
-        ):
-            for number in range(100_000):
-                peer.sendall(mutations.frame(b"\1" + number.to_bytes(8, "big")))
-        wait_for(lambda: rig.log, lambda log: "all are disconnected once" in log, "the line that says so")
-        while honest.poll(0):
-            honest.recv()
-        assert honest.poll(int(1000 * PATIENCE))
+    before = resident_bytes(rig.ready["engine"])
+    with contextlib.ExitStack() as stack:
+        for _ in range(MAX_SUBSCRIBERS // 2):
+            peer = stack.enter_context(contextlib.closing(greeted(rig, sockets.ENGINE_EVENTS, b"SUB")))
+            peer.setblocking(False)
+            with contextlib.suppress(BlockingIOError):  # more than is read
+                for number in range(10_000):
+                    peer.sendall(mutations.frame(b"\1" + number.to_bytes(8, "big")))
+        assert heard_event(rig)
+        for _ in range(MAX_SUBSCRIBERS):
+            stack.enter_context(contextlib.closing(ungreeted(rig, sockets.ENGINE_EVENTS)))
+    assert heard_event(rig)
+    assert resident_bytes(rig.ready["engine"]) - before < GROWTH
