@@ -165,7 +165,7 @@ class Publisher:
 
 def _is_ready(heard: bytearray) -> bool:
     """Tell whether a subscriber's handshake is complete; raises `ValueError` if it never will be."""
-    if heard[:1] not in (b"", b"\xff") or (len(heard) > 10 and (heard[9] != 0x7F or heard[10] < 3)):
+    if not b"\xff".startswith(heard[:1]) or (len(heard) > 10 and (heard[9] != 0x7F or heard[10] < 3)):
         raise ValueError("no ZMTP 3")
     if len(heard) < _GREETING_BYTES + 2:
         return False

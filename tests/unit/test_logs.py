@@ -29,7 +29,7 @@ def warn(message: str) -> None:
 
 def test_a_flood_of_lines_is_cut_and_counted(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    monkeypatch.setattr("jackcapture.logs.time.monotonic", lambda: now)
     for number in range(10_000):
         warn(str(number))
     logging.getLogger("jackcapture.test").error("another kind")
