@@ -91,6 +91,12 @@ def ungreeted(rig: RigProcess, name: str) -> socket.socket:
 def greeted(rig: RigProcess, name: str, socket_type: bytes) -> socket.socket:
     """A connection without ZeroMQ, after the handshake."""
     peer = ungreeted(rig, name)
+    greet(peer, socket_type)
+    return peer
+
+
+def greet(peer: socket.socket, socket_type: bytes) -> None:
+    """Do the handshake."""
     peer.sendall(mutations.GREETING + mutations.ready(socket_type))
     received = b""
     while b"READY" not in received:
@@ -98,7 +104,6 @@ def greeted(rig: RigProcess, name: str, socket_type: bytes) -> socket.socket:
         if not piece:
             raise ConnectionResetError("refused")
         received += piece
-    return peer
 
 
 def send_raw(rig: RigProcess, name: str, socket_type: bytes, count: int, seed: int) -> int:
@@ -108,13 +113,14 @@ def send_raw(rig: RigProcess, name: str, socket_type: bytes, count: int, seed: i
     refused = 0
     for _ in range(count):
         is_greeted = chance.random() < 0.5
+        peer = ungreeted(rig, name)
+        staying.append(peer)
         try:
-            peer = greeted(rig, name, socket_type) if is_greeted else ungreeted(rig, name)
+            if is_greeted:
+                greet(peer, socket_type)
             peer.sendall(mutations.raw_frames(chance) if is_greeted else mutations.raw_greeting(socket_type, chance))
         except (BrokenPipeError, ConnectionResetError):
             refused += 1
-            continue
-        staying.append(peer)
         if len(staying) > BATCH:
             staying.pop(chance.randrange(BATCH)).close()
     for peer in staying:
