@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import socket
-import struct
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -74,6 +73,7 @@ class Client:
         self._runtime = load_settings({"runtime": runtime}, config=config).runtime
         self._timeout = timeout
         self._numbers = itertools.count(1)
+        sockets.check_runtime_directory(self._runtime)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         sockets.configure_requester(self._socket)
@@ -109,7 +109,7 @@ class Client:
                     if progress is not None:
                         progress(done, total, unit)
                 case messages.OperationResult(result):
-                    return json.loads(result)
+                    return _json(result, operation)
                 case messages.Error() as failure:
                     raise raised_from(failure)
                 case other:
@@ -151,7 +151,11 @@ class Client:
         return [Slice(self, data) for data in found]
 
     def _control(self) -> int:
-        """Give control's process id; raises at once if there is none: ZeroMQ would wait for one."""
+        """Give control's process id; raises at once if there is none: ZeroMQ would wait for one.
+
+        Raises `InvalidValueError` if the directory, or who serves it, is another user's.
+        """
+        sockets.check_runtime_directory(self._runtime)
         control = _serving(self._runtime)
         if control is None:
             raise self._unreachable()
@@ -177,10 +181,17 @@ class Client:
         )
 
 
+def _json(result: str, operation: str) -> Any:
+    try:
+        return json.loads(result)
+    except (ValueError, RecursionError):
+        raise UnreachableError(f"control answered {operation} with what is no JSON: {result[:100]!r}") from None
+
+
 def _serving(runtime: str) -> int | None:
-    """Give the process id of whoever listens on control's socket."""
+    """Give the process id of whoever listens on control's socket, if it is ours."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(os.path.join(runtime, sockets.CONTROL)):
+        path = os.path.join(runtime, sockets.CONTROL)
+        if probe.connect_ex(path):
             return None
-        pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-        return int(pid)
+        return sockets.check_peer(probe, path)

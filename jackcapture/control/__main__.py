@@ -7,6 +7,7 @@ import sys
 
 from jackcapture.control.daemon import run_control
 from jackcapture.errors import JackCaptureError
+from jackcapture.logs import log_to_standard_error
 from jackcapture.settings import load_settings
 
 
@@ -16,7 +17,7 @@ def main() -> int:
     for name in ("root", "runtime", "server", "config"):
         parser.add_argument(f"--{name}")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="control: %(levelname)s: %(message)s", stream=sys.stderr)
+    log_to_standard_error("control")
     try:
         overrides = {"root": options.root, "runtime": options.runtime, "server": options.server}
         run_control(load_settings(overrides, config=options.config))

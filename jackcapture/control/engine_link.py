@@ -99,10 +99,11 @@ class EngineLink:
 
     async def _receive_replies(self) -> None:
         while True:
+            await asyncio.sleep(0)  # a socket that always has something to read would not let go of the loop
             data = await self._requests.recv()
             with contextlib.suppress(asyncio.InvalidStateError):
                 try:
-                    envelope = decode_envelope(data)
+                    envelope = decode_envelope(data, messages.Reply)
                 except JackCaptureError as error:
                     log.warning("the engine sent a malformed reply: %s", error)
                     continue
@@ -112,6 +113,7 @@ class EngineLink:
 
     async def _receive_events(self) -> None:
         while True:
+            await asyncio.sleep(0)
             data = await self._events.recv()
             try:
                 broadcast = decode_broadcast(data)
