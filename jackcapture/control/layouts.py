@@ -87,14 +87,13 @@ def layout_of(excerpt: Excerpt, silences: Iterable[tuple[int, int]] = ()) -> Lay
 def write_layout(store: Store, catalog: Catalog, layout: Layout, target: int, moved: Callable[[int], None]) -> None:
     """Write the file into a descriptor, from its beginning; where it is silent the file must be empty or zeros.
 
-    `moved` is told the bytes of each step, and may raise to cancel.
+    `moved` is told the bytes of each step, but for its own bytes, and may raise to cancel.
     """
     position = 0
     for part in layout.parts:
         match part:
             case OwnBytes(data):
                 write_at(target, data, position)
-                moved(part.length)
             case ChunkBytes():
                 source = _open(store, catalog, layout, part)
                 try:

@@ -28,8 +28,8 @@ def midi_file(
     layout = layout_of(excerpt)
     if layout.length > MAX_FILE_BYTES:
         raise InvalidValueError(
-            f"{excerpt.definition.uri}: {layout.length} bytes of MIDI: a MIDI file is made of at most {MAX_FILE_BYTES}; "
-            "cut a shorter range, or as raw",
+            f"{excerpt.definition.uri}: {layout.length} bytes of MIDI: a MIDI file is made of at most "
+            f"{MAX_FILE_BYTES}; cut a shorter range, or as raw",
             bytes=layout.length,
         )
     before = layout_of(history) if history is not None else Layout(layout.uri, ())

@@ -175,6 +175,6 @@ def counter(progress: Progress, total: int) -> Callable[[int], None]:
     def moved(step: int) -> None:
         nonlocal done
         done += step
-        progress(min(done, total), total, "bytes")
+        progress(done, total, "bytes")
 
     return moved

@@ -178,6 +178,7 @@ class Slicer:
             wall_clock=wall_clock,
             virtual=options.is_virtual,
             rendered_bytes=noted.get("rendered_bytes", sealed.bytes),
+            rendered_type=rendered_type,
             clipped=clipped,
             path=path,
             capture_latency=self._capture_latency(request.stream, excerpt),

@@ -39,7 +39,7 @@ class SliceResult:
 
     `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
     that less was there than was asked for (grab only). A virtual slice has the MIME type, hash and `bytes` of its
-    document; the file that it stands for has `rendered_bytes`, as any slice has. `capture_latency` is, for each port of
+    document; the file that it stands for has `rendered_bytes` and `rendered_type`, as any slice has. `capture_latency` is, for each port of
     the stream, that of the takes that the slice covers.
     """
 
@@ -58,6 +58,7 @@ class SliceResult:
     wall_clock: WallClockRange | None
     virtual: bool = False
     rendered_bytes: int = 0
+    rendered_type: str = ""
     clipped: bool = False
     path: str | None = None
     capture_latency: tuple[LatencyResult, ...] = ()

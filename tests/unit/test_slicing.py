@@ -97,7 +97,7 @@ def test_raw_is_the_samples_alone(tmp_path: Path) -> None:
 def test_an_unknown_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with new_tape(tmp_path / "store") as tape:
         recorded(tape)
-        with pytest.raises(InvalidValueError, match=r"'mp3'.*wav and raw"):
+        with pytest.raises(InvalidValueError, match=r"'mp3'.*wav, flac, raw"):
             slice_of(tape, 0, 10, "mp3")
 
 
@@ -225,7 +225,7 @@ def test_a_slice_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             Path(tape.store.path(sealed)).unlink()
             stored.remove(sealed)
         elif failure != "cancelled":
-            monkeypatch.setattr("jackcapture.control.slicing.copy_range", fail)
+            monkeypatch.setattr("jackcapture.control.layouts.copy_range", fail)
         with pytest.raises(expected):
             slice_of(tape, 0, 170, progress=fail)
         assert list(tape.store.iterate_staging()) == staging
