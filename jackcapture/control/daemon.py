@@ -10,8 +10,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.engine_process import EngineProcess
+from jackcapture.control.events import EventPublisher
+from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.server import Server
 from jackcapture.control.streams import Streams
 from jackcapture.errors import JackCaptureError
@@ -42,8 +45,13 @@ class Control:
         self.supply = ChunkSupply(settings, store, catalog)
         # Apart from the loop's own threads, so that a status never waits behind long slices.
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
+        self.reads = PatientReads()
+        self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.supply, self.link)
+        self.disks = DiskWatch(
+            settings.disk_low_seconds, self.supply, self.reads, self.streams.all, self.events.publish
+        )
         self._engine = EngineProcess(
             settings,
             store.staging_directory,
@@ -74,12 +82,13 @@ class Control:
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
         tasks = [asyncio.create_task(self._server.serve()), asyncio.create_task(self._keep())]
+        tasks.append(asyncio.create_task(self._watch_disks()))
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())
         try:
             done, _ = await asyncio.wait([*tasks, ended], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {ended}:
-                task.result()  # neither ends by itself
+                task.result()  # none ends by itself
         finally:
             for task in (*tasks, ended):
                 task.cancel()
@@ -94,6 +103,15 @@ class Control:
             self.streams.wants_state.clear()
             await self._look_after_engine()
 
+    async def _watch_disks(self) -> None:
+        """Look at the disks every second, whatever the engine does."""
+        while True:
+            try:
+                await self.disks.look()
+            except Exception:
+                log.exception("while looking at the disks")
+            await asyncio.sleep(STATE_INTERVAL)
+
     async def _look_after_engine(self) -> None:
         try:
             asked_at = time.monotonic()
@@ -107,7 +125,8 @@ class Control:
         except Exception:
             log.exception("while looking after the engine")
 
-    def _on_broadcast(self, broadcast: Broadcast) -> None:
+    def _on_broadcast(self, broadcast: Broadcast, data: bytes) -> None:
+        self.events.forward(data)
         self.streams.on_event(broadcast.event)
 
     async def _close(self) -> None:
@@ -118,9 +137,14 @@ class Control:
         if self._server is not None:
             await self._server.close()
         await self.streams.close()
-        await self._engine.stop()
+        if await self.streams.keep_unsealed():
+            await self._engine.stop()
+        else:
+            log.error("the engine runs on, for it alone knows of chunks that are not sealed; make room and start again")
         await self.link.close()
+        self.events.close()
         self.supply.close()
+        self.reads.close()
         self.cutting.shutdown()
 
 

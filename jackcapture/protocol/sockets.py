@@ -13,6 +13,7 @@ from jackcapture.protocol.framing import MAX_MESSAGE_BYTES
 ENGINE_COMMANDS = "engine.sock"
 ENGINE_EVENTS = "engine-events.sock"
 CONTROL = "control.sock"
+CONTROL_EVENTS = "control-events.sock"
 
 MAX_REQUEST_BYTES = 4 << 20
 """The longest message that a ROUTER takes from outside."""
@@ -26,7 +27,7 @@ _HIGH_WATER_MARK = 100_000  # an event more is dropped; state requests make up f
 
 def make_runtime_directory(path: str) -> str:
     """Make the directory of the sockets with mode 0700 and check that nobody else may enter; gives its real path."""
-    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL):
+    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL, CONTROL_EVENTS):
         socket_address(path, name)  # raises if it is too long, before anything is made
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

@@ -13,7 +13,9 @@ import pydantic
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
+from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.model.progress import Progress
@@ -31,6 +33,8 @@ class Services(Protocol):
     supply: ChunkSupply
     streams: Streams
     link: EngineLink
+    reads: PatientReads
+    disks: DiskWatch
     cutting: Executor
     started_at_ns: int
 
