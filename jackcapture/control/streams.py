@@ -407,8 +407,7 @@ class Streams:
             noted = await asyncio.to_thread(self._notes.of_take, stream.uri, last.take.number)
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
             stream.take.pending = {full.chunk_index: full for full in noted}
-            ends = [full.first_sample + full.samples_written for full in noted]
-            stream.take.head_sample = max([last.end_sample, *ends])
+            stream.take.head_sample = await asyncio.to_thread(self._end_of, last, noted)
             stream.take.ended_samples = stream.take.head_sample - last.take.first_sample
             stream.take.ended_at_ns = time.time_ns()
             stream.take.error = (
@@ -416,6 +415,14 @@ class Streams:
                 if noted
                 else "engine and control ended without notice; the take ends with its last sealed chunk"
             )
+
+    def _end_of(self, last: TakeRecord, noted: list[StreamChunkFull]) -> int:
+        """Give the position after the last chunk of a take, sealed or noted: a later one may be sealed already."""
+        if not noted:
+            return last.end_sample
+        sealed = self._catalog.chunks(last.take.uri, noted[0].first_sample, 1 << 62)
+        ends = [it.chunk.end_sample for it in sealed if it.take_number == last.take.number]
+        return max(last.end_sample, *ends, *(full.first_sample + full.samples_written for full in noted))
 
     async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
         """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
