@@ -297,13 +297,18 @@ class JackResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """The store: bytes kept, bytes free, and how long they last at the rate of the streams that record."""
+    """The store: bytes kept and bytes free, the reserve included.
+
+    `seconds_left` is how long the streams that record go on at the present rate before the first has to end;
+    `disk_low`: the space of some disk lasts for less than the setting `disk_low_seconds`.
+    """
 
     root: str
     uuid: str
     bytes: int
     free_bytes: int
     seconds_left: float | None
+    disk_low: bool = False
 
 
 @dataclass(frozen=True, slots=True)
