@@ -4,11 +4,14 @@ with Client() as jc:
     jc.slice("stream://desk/main", "-30s", "head").save("take.wav")
 """
 
+import contextlib
 import itertools
 import json
 import os
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,9 @@ import zmq
 
 from jackcapture.errors import InvalidValueError, UnreachableError
 from jackcapture.formats.midi_records import MIDI_RECORDS_TYPE, iterate_records
+from jackcapture.formats.samples import RAW_TYPE, decode_samples
 from jackcapture.model.progress import Progress
+from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
 from jackcapture.settings import load_settings
@@ -53,9 +58,7 @@ class Slice:
                 return list(iterate_records(file.read()))
         # A MIDI file rounds times to its ticks, and has events of its own at its ends.
         first, last = self.data["sample_range"]
-        exact = self._client.slice(
-            self.data["stream_uri"], f"sample:{first}", f"sample:{last}", output_format="raw"
-        )
+        exact = self._client.slice(self.data["stream_uri"], f"sample:{first}", f"sample:{last}", output_format="raw")
         try:
             return exact.events()
         finally:

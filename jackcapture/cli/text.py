@@ -181,6 +181,7 @@ def artifact(result: dict[str, Any]) -> None:
 def store(result: dict[str, Any]) -> None:
     """Print the store."""
     left = "nothing is recording" if result["seconds_left"] is None else duration(result["seconds_left"]) + " left"
+    left += ", too little" if result["disk_low"] else ""
     print(f"store {result['root']}: {amount(result['bytes'])} kept, {amount(result['free_bytes'])} free, {left}")
 
 

@@ -30,9 +30,12 @@ Reply = TypeVar("Reply", bound=messages.Reply)
 
 
 class EngineLink:
-    """One DEALER and one SUB; both reconnect by themselves when the engine is started again."""
+    """One DEALER and one SUB; both reconnect by themselves when the engine is started again.
 
-    def __init__(self, runtime: str, on_event: Callable[[Broadcast], None]) -> None:
+    `on_event` is called with each broadcast, and with its bytes as they came.
+    """
+
+    def __init__(self, runtime: str, on_event: Callable[[Broadcast, bytes], None]) -> None:
         self._runtime = runtime
         self._context = zmq.asyncio.Context()
         self._requests = self._requester()
@@ -121,6 +124,6 @@ class EngineLink:
                 log.warning("the engine sent a malformed event: %s", error)
                 continue
             try:
-                self._on_event(broadcast)
+                self._on_event(broadcast, data)
             except Exception:
                 log.exception("while handling %s", type(broadcast.event).__name__)

@@ -8,15 +8,15 @@ from jackcapture.errors import InvalidValueError
 from jackcapture.formats.flac import flac_sample_format
 from jackcapture.formats.midi_chase import CHASE_ALL, ChaseKind
 from jackcapture.formats.midi_records import MIDI_RECORDS_TYPE
+from jackcapture.formats.samples import RAW_TYPE
+from jackcapture.formats.smf import SMF_TYPE
 from jackcapture.model.streams import AudioFormat, SampleFormat, StreamDefinition
 from jackcapture.protocol.messages import StreamState
 
-AUDIO_TYPES = {"wav": "audio/vnd.wave", "flac": "audio/flac", "raw": "application/octet-stream"}
-MIDI_TYPES = {"mid": "audio/midi", "raw": MIDI_RECORDS_TYPE}
+AUDIO_TYPES = {"wav": "audio/vnd.wave", "flac": "audio/flac", "raw": RAW_TYPE}
+MIDI_TYPES = {"mid": SMF_TYPE, "raw": MIDI_RECORDS_TYPE}
 SLICE_TYPE = "application/vnd.jackcapture.slice+json"
 """The MIME type of a virtual slice."""
-
-EXTENSIONS = {AUDIO_TYPES["wav"]: "wav", AUDIO_TYPES["flac"]: "flac", MIDI_TYPES["mid"]: "mid"}
 
 
 class BetweenTakes(enum.StrEnum):

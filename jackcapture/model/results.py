@@ -39,8 +39,8 @@ class SliceResult:
 
     `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
     that less was there than was asked for (grab only). A virtual slice has the MIME type, hash and `bytes` of its
-    document; the file that it stands for has `rendered_bytes` and `rendered_type`, as any slice has. `capture_latency` is, for each port of
-    the stream, that of the takes that the slice covers.
+    document; the file that it stands for has `rendered_bytes` and `rendered_type`, as any slice has. `capture_latency`
+    is, for each port of the stream, that of the takes that the slice covers.
     """
 
     artifact_id: str
@@ -301,13 +301,18 @@ class JackResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """The store: bytes kept, bytes free, and how long they last at the rate of the streams that record."""
+    """The store: bytes kept and bytes free, the reserve included.
+
+    `seconds_left` is how long the streams that record go on at the present rate before the first has to end;
+    `disk_low`: the space of some disk lasts for less than the setting `disk_low_seconds`.
+    """
 
     root: str
     uuid: str
     bytes: int
     free_bytes: int
     seconds_left: float | None
+    disk_low: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from jackcapture.protocol.framing import MAX_MESSAGE_BYTES
 ENGINE_COMMANDS = "engine.sock"
 ENGINE_EVENTS = "engine-events.sock"
 CONTROL = "control.sock"
+CONTROL_EVENTS = "control-events.sock"
 
 MAX_REQUEST_BYTES = 4 << 20
 """The longest message that a ROUTER takes from outside."""
@@ -43,7 +44,7 @@ _MAX_PATH = 107  # of a Unix socket
 
 def make_runtime_directory(path: str) -> str:
     """Make the directory of the sockets with mode 0700 and check that nobody else may enter; gives its real path."""
-    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL):
+    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL, CONTROL_EVENTS):
         socket_address(path, name)  # raises if it is too long, before anything is made
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)

@@ -76,6 +76,10 @@ class Session:
         self.contents = Contents(self.store, catalog)
         self.supply = ChunkSupply(Settings(root=root, runtime=f"{root}/run"), self.store, catalog, self.contents)
 
+    def make_chunk(self) -> str:
+        """Make a chunk with its overview, and give its path."""
+        return self.supply._make(self.tape.stream.definition, False)
+
     def seal(self, full: StreamChunkFull) -> None:
         """Seal a chunk and enter its row."""
         sealed = self.supply._seal(full)
@@ -139,7 +143,7 @@ def seal_equal(session: Session) -> None:
 
 def make_write_seal(session: Session) -> None:
     """A chunk from its making on, of which nothing is durable before it is sealed: the engine writes by a mapping."""
-    data, path = noise(), session.supply._make(session.tape.stream.uri, 4096, 96)
+    data, path = noise(), session.make_chunk()
     session.recording.written(path, data[:1000])
     session.recording.written(path, data[1000:], 1000)
     session.recording.written(overview_path(path), bytes(range(96)))
@@ -164,7 +168,7 @@ def collect_garbage(session: Session) -> None:
     tape, catalog = session.tape, session.tape.catalog
     first = catalog.chunk(tape.stream.uri, 1, 0)
     data = Path(session.full.path).read_bytes()[: session.full.bytes_written]
-    path = session.supply._make(tape.stream.uri, 4096, 96)
+    path = session.make_chunk()
     session.recording.written(path, data)
     session.seal(session.full)
     session.seal(StreamChunkFull(tape.stream.uri, path, len(data), FRAMES, BEGIN_NS, 1, 2, tape.frames))
@@ -188,7 +192,7 @@ def define(session: Session) -> None:
 
 def stop(session: Session) -> None:
     """The end of a take: what control does when the engine has stopped it."""
-    spare = staging_of(session.supply._make(session.tape.stream.uri, 4096, 96))
+    spare = staging_of(session.make_chunk())
     session.seal(session.full)
     catalog, stream = session.tape.catalog, session.tape.stream
     catalog.note_latencies(stream.uri, 1, (Latency(64, 64),) * 2)

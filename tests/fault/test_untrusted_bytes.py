@@ -280,7 +280,7 @@ async def hear_a_hostile_engine(runtime: str) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as replies, context.socket(zmq.PUB) as events:
         replies.bind(sockets.socket_address(runtime, sockets.ENGINE_COMMANDS))
         events.bind(sockets.socket_address(runtime, sockets.ENGINE_EVENTS))
-        link = EngineLink(runtime, heard.append)
+        link = EngineLink(runtime, lambda broadcast, _: heard.append(broadcast))
         try:
             asked = asyncio.create_task(link.request(messages.MidiCancel("x"), messages.Done))
             while not replies.poll(0):

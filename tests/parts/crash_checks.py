@@ -227,14 +227,13 @@ async def start_without_engine(store: Store, catalog: Catalog, runtime: str) -> 
     """Do what control does with an engine that has nothing, as after a start of the machine."""
     contents = Contents(store, catalog)
     supply = ChunkSupply(Settings(root=store.root, runtime=runtime), store, catalog, contents)
-    link = EngineLink(runtime, lambda _: None)
+    link = EngineLink(runtime, lambda *_: None)
     streams = Streams(store, catalog, contents, supply, link)
     engine = EngineState("new", 1, time.time_ns(), "", "default", False, "jackcapture", 0, 0, 0, 0, time.time_ns())
     try:
         await streams.reconcile(engine, time.monotonic())
-        await asyncio.to_thread(
-            discard_orphans, store, contents, streams.staging_in_use(engine) or set(), time.time_ns()
-        )
+        in_use = await streams.staging_in_use(engine) or set()
+        await asyncio.to_thread(discard_orphans, store, contents, in_use, time.time_ns())
         contents.remove_marked()
     finally:
         await streams.close()

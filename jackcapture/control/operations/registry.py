@@ -17,7 +17,9 @@ import pydantic_core
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
+from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.slicing import Slicer
 from jackcapture.control.streams import Streams
@@ -40,6 +42,8 @@ class Services(Protocol):
     streams: Streams
     retention: RetentionKeeper
     link: EngineLink
+    reads: PatientReads
+    disks: DiskWatch
     cutting: Executor
     started_at_ns: int
 

@@ -96,9 +96,14 @@ async def grab(
 
 
 async def _cut(context: Context, request: SliceRequest, out: str | None, *, clipped: bool = False) -> SliceResult:
-    services = context.services
+    services, definition = context.services, request.stream.definition
 
     def work() -> SliceResult:
+        options = request.options
+        # A slice must not use up what the ends of the takes need; MIDI and virtual slices are next to nothing.
+        if definition.is_audio and not options.is_virtual:
+            size = (request.to_sample - request.from_sample) * options.audio(definition).frame_bytes
+            services.supply.space.check_artifact(f"a slice of {definition.uri}", size)
         result, artifact = services.slicer.cut(request, context.progress, clipped=clipped, path=out)
         if out is not None:
             save(context, artifact, out)
