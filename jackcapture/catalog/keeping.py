@@ -105,6 +105,28 @@ class Keeping:
         with self._connections.read() as db:
             return _removals(db, uri, from_sample, to_sample)
 
+    def note_lost(self, uri: StreamUri, take_number: int) -> None:
+        """Note as removed what is missing between the sealed chunks of a take that has lost chunks."""
+        now = time.time_ns()
+        with self._connections.write() as db:
+            take = db.execute(
+                "SELECT id, first_sample FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND number = ?",
+                (uri, take_number),
+            ).fetchone()
+            runs = db.execute(
+                "SELECT chunk_index AS first, chunk_index + 1 AS last,"
+                " first_sample, first_sample + samples AS end_sample FROM chunks WHERE take_id = ?1 UNION ALL"
+                " SELECT first_index, end_index, first_sample, end_sample FROM removals WHERE take_id = ?1 ORDER BY 1",
+                (take["id"],),
+            ).fetchall()
+            index, position = 0, take["first_sample"]
+            for run in runs:
+                if run["first"] > index:
+                    lost = (take["id"], index, run["first"], position, run["first_sample"], RemovalReason.LOST, now)
+                    db.execute("INSERT INTO removals VALUES (?, ?, ?, ?, ?, ?, ?)", lost)
+                index, position = run["last"], run["end_sample"]
+
     # --- what is beyond the limits ---
 
     def doomed(self, definition: StreamDefinition, retention: Retention, limit: int) -> list[Doomed]:

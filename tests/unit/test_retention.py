@@ -403,3 +403,19 @@ def test_a_stream_keeps_at_least_one_chunk(tape: Tape) -> None:
     with pytest.raises(InvalidValueError, match=r"4095 bytes .* one chunk of 4096"):
         Retention(keep_bytes=4095).check_for(tape.stream.definition)
     Retention(keep_bytes=4096).check_for(tape.stream.definition)
+
+
+def test_what_went_with_the_power_is_noted_as_lost(tape: Tape) -> None:
+    """Chunks are sealed side by side: of five, the second and third never came to be."""
+    fulls = [tape.full(os.urandom(200)) for _ in range(5)]
+    for number in (0, 3, 4):
+        tape.seal(fulls[number])
+    for _ in range(2):
+        tape.catalog.keeping.note_lost(tape.stream.uri, 1)
+    (lost,) = tape.catalog.keeping.removals(tape.stream.uri, 0, 1000)
+    assert (lost.first_index, lost.end_index, lost.first_sample, lost.end_sample) == (1, 3, 100, 300)
+    assert lost.reason is RemovalReason.LOST
+    assert tape.stream.take is not None
+    tape.stream.take.pending.clear()
+    with pytest.raises(NotFoundError, match=r"100 to 300 \(lost\)"):
+        collect(tape.catalog, tape.stream, None, 50, 350)
