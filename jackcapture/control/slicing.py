@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
-from jackcapture.clock.wall import WallClock, wall_clock_at
+from jackcapture.clock.answers import Moment
+from jackcapture.clock.take_clock import TakeClock, snapshot_margin
 from jackcapture.control.copying import copy_range
 from jackcapture.control.excerpts import Excerpt, collect, open_piece, trim_midi
 from jackcapture.control.managed_stream import ManagedStream
@@ -110,7 +111,13 @@ def cut(
             "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
             "wall_clock": None
             if wall_clock is None
-            else {"from": wall_clock.from_, "to": wall_clock.to, "error_ms": wall_clock.error_ms},
+            else {
+                "from": wall_clock.from_,
+                "to": wall_clock.to,
+                "error_ms": wall_clock.error_ms,
+                "drift_ppm": wall_clock.drift_ppm,
+                "drift_error_ppm": wall_clock.drift_error_ppm,
+            },
         },
     )
     catalog.add_artifact(artifact)
@@ -178,13 +185,24 @@ def _wall_clock(catalog: Catalog, excerpt: Excerpt) -> WallClockRange | None:
     if first is None or last is None:
         return None
     error_ms = max(first.error_ns, last.error_ns) / 1_000_000
-    return WallClockRange(iso(first.ns), iso(last.ns), round(error_ms, 3))
+    drifts = [moment.drift for moment in (first, last) if moment.drift is not None]
+    drift = min(drifts, key=lambda drift: drift.error_ppm, default=None)
+    return WallClockRange(
+        iso(first.ns),
+        iso(last.ns),
+        round(error_ms, 3),
+        None if drift is None else round(drift.ppm, 1),
+        None if drift is None else round(drift.error_ppm, 1),
+    )
 
 
-def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int) -> WallClock | None:
-    snapshots = {
-        at.sample_position: at for at in catalog.clocks(excerpt.definition.uri, take_number, position, position + 1)
-    }
-    snapshots |= {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
-    ordered = [snapshots[at] for at in sorted(snapshots)]
-    return wall_clock_at(ordered, position, excerpt.definition.sample_rate)
+def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int) -> Moment | None:
+    """Give the wall clock of a position, from the snapshots near it; None if the take has none."""
+    uri, rate = excerpt.definition.uri, excerpt.definition.sample_rate
+    near = position - snapshot_margin(rate), position + snapshot_margin(rate)
+    snapshots = [*catalog.clocks(uri, take_number, *near), *excerpt.unsealed_clocks.get(take_number, ())]
+    take = next((record.take for record in catalog.takes(uri) if record.take.number == take_number), None)
+    if take is None or not snapshots:
+        return None
+    clock = TakeClock(take, rate, snapshots, [*catalog.gaps(uri, *near), *excerpt.gaps])
+    return clock.wall_clock_at(position)
