@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jackcapture.catalog import Catalog
-from jackcapture.clock.wall import WallClock
+from jackcapture.clock.answers import Moment
 from jackcapture.control.excerpts import Excerpt
 from jackcapture.control.layouts import Layout, blocks_of_layout, layout_of, write_at, write_layout
 from jackcapture.control.slice_requests import BetweenTakes, SliceOptions
@@ -75,7 +75,7 @@ def write_audio(
     catalog: Catalog,
     excerpt: Excerpt,
     options: SliceOptions,
-    began: WallClock | None,
+    began: Moment | None,
     progress: Progress,
 ) -> SliceFile:
     """Write an audio slice; `began` is the moment of its first frame."""
@@ -103,9 +103,7 @@ def write_audio(
     return SliceFile(staging, size)
 
 
-def with_header(
-    store: Store, excerpt: Excerpt, samples: Layout, options: SliceOptions, began: WallClock | None
-) -> Layout:
+def with_header(store: Store, excerpt: Excerpt, samples: Layout, options: SliceOptions, began: Moment | None) -> Layout:
     """Give the file of samples that need no conversion."""
     audio = excerpt.definition.audio
     return samples.between(*_ends(store, excerpt, audio, samples.length // audio.frame_bytes, options, began))
@@ -125,7 +123,7 @@ def write_records(store: Store, catalog: Catalog, excerpt: Excerpt, progress: Pr
 
 
 def _ends(
-    store: Store, excerpt: Excerpt, audio: AudioFormat, frames: int, options: SliceOptions, began: WallClock | None
+    store: Store, excerpt: Excerpt, audio: AudioFormat, frames: int, options: SliceOptions, began: Moment | None
 ) -> tuple[bytes, bytes]:
     """Give what is before and after the samples in the file; the same range always has the same."""
     if options.output_format != "wav":

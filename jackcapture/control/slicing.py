@@ -6,7 +6,6 @@ from typing import Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
-from jackcapture.clock.wall import WallClock, wall_clock_at
 from jackcapture.control.contents import Contents
 from jackcapture.control.excerpts import Excerpt, collect, trim_midi
 from jackcapture.control.layouts import Layout, layout_of
@@ -22,6 +21,7 @@ from jackcapture.control.slice_files import (
     write_whole,
 )
 from jackcapture.control.slice_requests import SLICE_TYPE, SliceRequest, mime_type
+from jackcapture.control.take_clocks import began_at, moment_at, snapshots_near
 from jackcapture.control.virtual_slices import read_document, render_document
 from jackcapture.errors import ConflictError
 from jackcapture.model.addresses import Staging
@@ -118,7 +118,7 @@ class Slicer:
             document = render_document(self.store, layout, mime_type(excerpt.definition, options.output_format))
             return SliceFile(self.store.stage(document), len(document), {"rendered_bytes": layout.length})
         if excerpt.definition.is_audio:
-            return write_audio(self.store, self.catalog, excerpt, options, self._began(excerpt), progress)
+            return write_audio(self.store, self.catalog, excerpt, options, began_at(self.catalog, excerpt), progress)
         if options.output_format == "raw":
             return write_records(self.store, self.catalog, excerpt, progress)
         return self._write_midi_file(request, excerpt, progress)
@@ -127,7 +127,7 @@ class Slicer:
         if not excerpt.definition.is_audio:
             return layout_of(excerpt)
         samples = audio_layout(self.catalog, excerpt, request.options)
-        return with_header(self.store, excerpt, samples, request.options, self._began(excerpt))
+        return with_header(self.store, excerpt, samples, request.options, began_at(self.catalog, excerpt))
 
     def _write_midi_file(self, request: SliceRequest, excerpt: Excerpt, progress: Progress) -> SliceFile:
         since = self._chased_from(request)
@@ -207,7 +207,13 @@ class Slicer:
                 "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
                 "wall_clock": None
                 if wall_clock is None
-                else {"from": wall_clock.from_, "to": wall_clock.to, "error_ms": wall_clock.error_ms},
+                else {
+                    "from": wall_clock.from_,
+                    "to": wall_clock.to,
+                    "error_ms": wall_clock.error_ms,
+                    "drift_ppm": wall_clock.drift_ppm,
+                    "drift_error_ppm": wall_clock.drift_error_ppm,
+                },
                 "clocks": self._clocks(excerpt),
                 **noted,
             },
@@ -228,37 +234,26 @@ class Slicer:
     # --- clocks ---
 
     def _wall_clock(self, excerpt: Excerpt) -> WallClockRange | None:
-        first = self._moment(excerpt, excerpt.takes[0], excerpt.from_sample)
-        last = self._moment(excerpt, excerpt.takes[-1], excerpt.to_sample)
+        first = moment_at(self.catalog, excerpt, excerpt.takes[0], excerpt.from_sample)
+        last = moment_at(self.catalog, excerpt, excerpt.takes[-1], excerpt.to_sample)
         if first is None or last is None:
             return None
         error_ms = max(first.error_ns, last.error_ns) / 1_000_000
-        return WallClockRange(iso(first.ns), iso(last.ns), round(error_ms, 3))
-
-    def _moment(self, excerpt: Excerpt, take_number: int, position: int) -> WallClock | None:
-        return wall_clock_at(self._snapshots(excerpt, take_number, position), position, excerpt.definition.sample_rate)
-
-    def _began(self, excerpt: Excerpt) -> WallClock | None:
-        """Give the moment of the first frame from what was observed up to there.
-
-        What is observed later makes the moment more exact, and would make another file of the same range.
-        """
-        position = excerpt.from_sample
-        known = self._snapshots(excerpt, excerpt.takes[0], position)
-        before = [at for at in known if at.sample_position <= position]
-        return wall_clock_at(before[-1:], position, excerpt.definition.sample_rate)
-
-    def _snapshots(self, excerpt: Excerpt, take_number: int, position: int) -> list[ClockSnapshot]:
-        uri = excerpt.definition.uri
-        found = {at.sample_position: at for at in self.catalog.clocks(uri, take_number, position, position + 1)}
-        found |= {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
-        return [found[at] for at in sorted(found)]
+        drifts = [moment.drift for moment in (first, last) if moment.drift is not None]
+        drift = min(drifts, key=lambda drift: drift.error_ppm, default=None)
+        return WallClockRange(
+            iso(first.ns),
+            iso(last.ns),
+            round(error_ms, 3),
+            None if drift is None else round(drift.ppm, 1),
+            None if drift is None else round(drift.error_ppm, 1),
+        )
 
     def _clocks(self, excerpt: Excerpt) -> list[dict[str, int]]:
         """Give the observations on each side of each end of the range."""
         near: dict[int, ClockSnapshot] = {}
         for take, position in ((excerpt.takes[0], excerpt.from_sample), (excerpt.takes[-1], excerpt.to_sample)):
-            known = self._snapshots(excerpt, take, position)
+            known = snapshots_near(self.catalog, excerpt, take, position)
             before = [at for at in known if at.sample_position <= position]
             after = [at for at in known if at.sample_position > position]
             near |= {at.sample_position: at for at in (*before[-1:], *after[:1])}

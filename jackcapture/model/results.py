@@ -26,11 +26,17 @@ class LatencyResult:
 
 @dataclass(frozen=True, slots=True)
 class WallClockRange:
-    """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off."""
+    """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off.
+
+    `drift_ppm` is by how many millionths the sound card was fast by the wall clock, within `drift_error_ppm`; None
+    where nothing tells.
+    """
 
     from_: str
     to: str
     error_ms: float
+    drift_ppm: float | None = None
+    drift_error_ppm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
