@@ -16,6 +16,7 @@ TRANSPORT_FRAMES = 2**32
 """JACK's transport has a frame of 32 bits, which wraps."""
 
 _CHANGES = frozenset({ClockReason.SERVER, ClockReason.TRANSPORT, ClockReason.RELOCATION, ClockReason.TEMPO})
+_JUMPS = frozenset({ClockReason.SERVER, ClockReason.RELOCATION})
 _AWAY = frozenset({GapCause.SERVER_DOWN, GapCause.ENGINE_DIED})
 """Gaps in which there was no transport, or nobody to look at it."""
 
@@ -61,9 +62,12 @@ class _Stretch:
 
     @property
     def is_followed(self) -> bool:
-        """Whether the transport ran on into the next snapshot."""
-        breaks = {ClockReason.RELOCATION, ClockReason.SERVER}
-        return self.next is not None and self.is_rolling and breaks.isdisjoint(self.next.reasons)
+        """Whether the transport ran on into the next snapshot, but for frames that were lost, in which it may stand."""
+        if self.next is None or not self.is_rolling or not _JUMPS.isdisjoint(self.next.reasons):
+            return False
+        frames = (self.next.transport.frame - self.at.transport.frame) % TRANSPORT_FRAMES
+        elapsed = self.next.sample_position - self.origin
+        return frames == elapsed or (frames < elapsed and ClockReason.GAP in self.next.reasons)
 
     def rolled(self, position: int) -> int:
         """Give the frames by which the transport rolled on since `origin`; in lost frames it may have stood."""

@@ -145,10 +145,10 @@ def test_in_a_calm_take_the_bound_is_below_a_millisecond(drift: int, seconds: in
     clock.play(seconds)
     found, position = mapped(clock), int(part * clock.position)
     for moment in (found.wall_clock_at(position), found.monotonic_at(position)):
-        assert moment.error_ns < 1_200_000 if position > clock.snapshots()[-1].sample_position else 1_000_000
+        assert moment.error_ns < MILLISECOND_NS
         assert moment.drift is not None
         assert abs(moment.drift.ppm - drift) <= moment.drift.error_ppm <= 250 / (seconds - 1) + 1
-    assert found.places_at_wall_clock(clock.wall_ns_at(position))[0].error_ns < 1_300_000
+    assert found.places_at_wall_clock(clock.wall_ns_at(position))[0].error_ns < MILLISECOND_NS
 
 
 @settings(max_examples=20, deadline=None)
