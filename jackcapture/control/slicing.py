@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
@@ -204,5 +204,6 @@ def _moment(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int)
     take = next((record.take for record in catalog.takes(uri) if record.take.number == take_number), None)
     if take is None or not snapshots:
         return None
+    take = replace(take, samples=None)  # what the excerpt has is there, also if the take's end is not told yet
     clock = TakeClock(take, rate, snapshots, [*catalog.gaps(uri, *near), *excerpt.gaps])
     return clock.wall_clock_at(position)
