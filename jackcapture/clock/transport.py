@@ -297,8 +297,8 @@ def _frame_in(stretch: _Stretch, frame: int) -> Iterator[Pass]:
         return
     first = stretch.rolled(stretch.start)
     offset = (frame - stretch.at.transport.frame - first) % TRANSPORT_FRAMES
-    position = stretch.origin + first + offset
-    if position < stretch.end and stretch.rolled(position) == first + offset:
+    if first + offset < stretch.rolled(stretch.end):
+        position = stretch.origin + first + offset
         yield Pass(position, position + 1, is_rolling=True)
 
 

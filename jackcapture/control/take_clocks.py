@@ -1,6 +1,7 @@
 """The clocks of a stream's takes, from what the catalog has and what is not sealed yet. Everything here blocks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from jackcapture.catalog import Catalog
 from jackcapture.clock.answers import Moment
@@ -61,5 +62,5 @@ def snapshots_near(catalog: Catalog, excerpt: Excerpt, take_number: int, positio
 
 
 def take_of(catalog: Catalog, excerpt: Excerpt, take_number: int) -> Take:
-    """Give a take of an excerpt."""
-    return catalog.take(excerpt.definition.uri, take_number).take
+    """Give a take of an excerpt, without its end: what the excerpt has is there, also if that is not told yet."""
+    return replace(catalog.take(excerpt.definition.uri, take_number).take, samples=None)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from jackcapture.clock.answers import Moment, Place
 from jackcapture.clock.take_clock import TakeClock, find_wall_clock, snapshot_margin
 from jackcapture.errors import NotFoundError
-from jackcapture.model.takes import GapCause
+from jackcapture.model.takes import ClockReason, ClockSnapshot, GapCause, Take
+from jackcapture.model.uris import parse_stream_uri
 from parts.simulated_clock import SECOND_NS, SimulatedClock
 
 MILLISECOND_NS = 1_000_000
@@ -303,3 +304,46 @@ def test_a_lost_period_costs_nothing_where_the_gap_is_known() -> None:
     assert mapped(clock).wall_clock_at(position).error_ns < MILLISECOND_NS
     blind = TakeClock(clock.take, clock.rate, clock.snapshots())
     assert blind.wall_clock_at(position).error_ns > 160 * MILLISECOND_NS
+
+
+def seen(position: int, us: int, step_ns: int = 0, *reasons: ClockReason) -> ClockSnapshot:
+    """A snapshot of a take whose position 0 was at 7 s of JACK's time."""
+    return ClockSnapshot(position, position, 7_000_000 + us, 10**18 + us * 1000 + step_ns, reasons)
+
+
+def by_hand(snapshots: list[ClockSnapshot]) -> TakeClock:
+    take = Take(parse_stream_uri("stream://desk/main"), 1, 0, 0, 240_000, 0, None)
+    return TakeClock(take, 48_000, snapshots)
+
+
+@pytest.mark.parametrize("step_ns", [-2 * SECOND_NS, 2 * SECOND_NS])
+def test_a_step_that_was_read_before_its_time_is_in_the_bound_and_is_found(step_ns: int) -> None:
+    """The writer read the clock of second 2 only 20 ms later, and in between it was stepped."""
+    found = by_hand([seen(48_000 * second, 10**6 * second, step_ns * (second >= 2)) for second in range(5)])
+    position = 2 * 48_000 + 480  # 10 ms after the cycle, 10 ms before the step
+    true = 10**18 + 2_010_000_000
+    moment = found.wall_clock_at(position)
+    assert abs(moment.ns - true) <= moment.error_ns
+    assert is_near(found.places_at_wall_clock(true), position)
+    later = found.wall_clock_at(2 * 48_000 + 4_810)
+    assert later.error_ns < MILLISECOND_NS
+
+
+def test_a_loss_too_small_for_a_break_is_in_the_bound_from_the_first_frame_on() -> None:
+    """0.6 ms that went at once right after a snapshot, or right before one: drift could have made as much."""
+    found = by_hand([seen(0, 0), seen(48_000, 1_000_600), seen(96_000, 2_000_600)])
+    for position, true in ((1, 7_000_620_833), (47_999, 7_999_979_167)):
+        moment = found.monotonic_at(position)
+        assert abs(moment.ns - true) <= moment.error_ns < MILLISECOND_NS
+
+
+def test_an_xrun_that_jack_told_of_late_spoils_no_drift() -> None:
+    """0.6 ms were lost before second 2; JACK told of it 50 ms after that."""
+    late = seen(2 * 48_000 + 2_400, 2_050_600, 0, ClockReason.XRUN)
+    snapshots = [seen(0, 0), seen(48_000, 1_000_000), seen(96_000, 2_000_600), late]
+    found = by_hand([*snapshots, seen(144_000, 3_000_600)])
+    for position in (40_000, 60_000):
+        drift = found.monotonic_at(position).drift
+        assert drift is not None
+        assert drift.ppm == 0
+    assert found.monotonic_at(60_000).error_ns >= 1_200_000  # up to 0.6 ms, and what drift may have hidden of more

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jackcapture.clock.transport import Pass, TransportHistory, find_bar, find_transport_frame
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.takes import TransportState
+from jackcapture.model.takes import ClockReason, ClockSnapshot, Transport, TransportState
 from parts.simulated_clock import WRAP, SimulatedClock, Timebase
 
 RATE = 48_000
@@ -238,3 +238,18 @@ def test_before_a_change_and_while_jack_was_away_nothing_is_known() -> None:
         found.at(clock.position + 1)
     with pytest.raises(NotFoundError, match="no clock snapshot"):
         TransportHistory([], RATE, 0, 10)
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_in_lost_frames_the_transport_went_on_or_stood_as_the_next_cycle_tells(stands: bool) -> None:
+    """A server that left us out went on; one that was late itself did not."""
+    lost = 4_800
+    after = RATE if stands else RATE + lost
+    told = [
+        ClockSnapshot(0, 0, 0, 0, transport=Transport(TransportState.ROLLING, 0)),
+        ClockSnapshot(RATE + lost, 0, 0, 0, (ClockReason.GAP,), transport=Transport(TransportState.ROLLING, after)),
+    ]
+    found = TransportHistory(told, RATE, 0, 3 * RATE)
+    assert found.at(RATE + 100).frame == (RATE if stands else RATE + 100)
+    assert found.passes_over_frame(RATE - 1) == [Pass(RATE - 1, RATE, is_rolling=True)]
+    assert found.passes_over_frame(after) == [Pass(RATE + lost, RATE + lost + 1, is_rolling=True)]
