@@ -16,7 +16,7 @@ from jackcapture.engine.ring import RingGap
 from jackcapture.engine.take import OpenChunk, RunningTake, resumed_chunk, resumed_take
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.model.overviews import overview_room
-from jackcapture.model.places import MAX_START_AHEAD_SECONDS
+from jackcapture.model.starts import MAX_START_AHEAD_SECONDS
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import NO_MIDI_CLOCK, RUNNING, ClockReason, Gap, StreamStatus
 from jackcapture.protocol.messages import (
