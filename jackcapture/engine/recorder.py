@@ -382,7 +382,7 @@ class Recorder:
         if not self._definition.is_audio:
             end = take.last_mark
         if end is not None:
-            observation = replace(end[0], reasons=(ClockReason.TAKE,))
+            observation = replace(end[0], reasons=(*end[0].reasons, ClockReason.TAKE))
             snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
             if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
                 chunk.clocks.append(snapshot)
