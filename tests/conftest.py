@@ -30,6 +30,13 @@ hypothesis.settings.register_profile("jackcapture", deadline=None)
 hypothesis.settings.load_profile("jackcapture")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs with a real server: it is held to real time, so nothing else may run beside it."""
+    for item in items:
+        if not {"start_jack_server", "start_rig", "pipewire"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.realtime)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_left() -> Iterator[None]:
     """At the end of the run, no process that it started may live on; those that do are named, and ended."""

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import mido
 import numpy as np
+import pytest
 import soundfile
 
 from jackcapture.processes.player import NOTE_SECONDS, NOTES
 from parts.png import read_png
 from parts.rig import COMMAND, RATE
+
+pytestmark = pytest.mark.realtime  # it starts a server of its own
 
 
 def test_the_demo_leaves_what_it_says(tmp_path: Path) -> None:
