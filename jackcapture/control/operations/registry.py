@@ -44,6 +44,9 @@ class Services(Protocol):
     def end_soon(self) -> None:
         """End control in order, after the reply is sent."""
 
+    def is_ending(self) -> bool:
+        """Tell whether control is about to end, so that long work should; on any thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
