@@ -79,8 +79,8 @@ class ContentCheck:
         low = "" if shard == SHARDS[0] else shard
         needs = self._audit.needs(low) if following is None else self._audit.needs(low, following)
         for need in needs:
-            self._place.checked.chunks += need.what == "chunk"
-            self._place.checked.artifacts += need.what == "artifact"
+            self._place.checked.chunks += need.what == "chunk" and not need.is_going
+            self._place.checked.artifacts += need.what == "artifact" and not need.is_going
             if len(need.content_hash) == 64 and not set(need.content_hash) - set("0123456789abcdef"):
                 yield need
             else:
@@ -91,7 +91,8 @@ class ContentCheck:
                 )
 
     def _wrong(self, name: str, found: Found | None, needs: list[Need]) -> Iterator[tuple[ProblemKind, str]]:
-        """Give what does not fit between a file and the rows that need it."""
+        """Give what does not fit between a file and the rows that name it; those that are going need nothing."""
+        named, needs = bool(needs), [need for need in needs if not need.is_going]
         who = ", ".join(f"{need.owner} ({need.what})" for need in needs[:3]) + (" and others" if len(needs) > 3 else "")
         if found is None:
             if needs:
@@ -107,7 +108,7 @@ class ContentCheck:
             mode = f"{found.status.st_mode & 0o7777:04o}"
             yield ProblemKind.CONTENT_MODE, f"it can be written to (mode {mode}); content is never changed: chmod 0444"
         if not needs:
-            if (found.status.st_dev, found.status.st_ino) not in self._in_staging:
+            if not named and (found.status.st_dev, found.status.st_ino) not in self._in_staging:
                 yield ProblemKind.CONTENT_UNKNOWN, f"no row needs this file of {found.status.st_size} bytes"
             return
         wrong = [need for need in needs if need.bytes not in (None, found.status.st_size)]

@@ -20,7 +20,7 @@ VERSION = 1
 
 _Count = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
 _Signed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
-_Hash = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}\Z")]
+_Hash = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class DocumentKind(enum.StrEnum):

@@ -1,7 +1,7 @@
 """Makes a new catalog from the store alone: from documents and from the files that they name. Blocks.
 
-ORDER OF DURABILITY. The new catalog is made beside the old one, whole, and made durable; the old one gets a second name;
-then the new one takes its place by a rename. So there is the old one or the new one at any moment, and whatever
+ORDER OF DURABILITY. The new catalog is made beside the old one, whole, and made durable; the old one gets a second
+name; then the new one takes its place by a rename. So there is the old one or the new one at any moment, and whatever
 cut this short, the same command does it all again.
 """
 
