@@ -121,6 +121,8 @@ class ContentCheck:
     def _settle_doubts(self) -> None:
         """Look again at what looked wrong: without a moment's rest first, which most of it does not need."""
         names = [name for name in self._doubts if any(True for _ in self._wrong_now(name))]
+        if names:  # what is being sealed since, and fails, keeps its staging name
+            self._in_staging |= {(it.status.st_dev, it.status.st_ino) for it in self._survey.staging() if it.is_file}
         for start in range(0, len(names), _AT_ONCE):
             self._place.go_on()
             with self._place.settled():

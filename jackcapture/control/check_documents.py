@@ -100,11 +100,13 @@ def _wrong_chunks(audit: Audit, stream: StreamRow, manifest: Manifest) -> list[s
 
 def _wrong_chunks_of(audit: Audit, uri: str, take_id: int, take: TakePart) -> list[str]:
     named = {chunk.index: (chunk.content_hash, chunk.overview_hash) for chunk in take.chunks}
+    # An overview that was lost is made anew when it is asked for: a row may have none.
     return [
         f"{chunk_address(uri, take.number, row['chunk_index'])} has the content {named[row['chunk_index']][0]}; in the "
         f"catalog {row['content_hash']}"
         for row in audit.chunks(take_id)
-        if row["chunk_index"] in named and (row["content_hash"], row["overview_hash"]) != named[row["chunk_index"]]
+        if row["chunk_index"] in named
+        and (row["content_hash"], row["overview_hash"] or named[row["chunk_index"]][1]) != named[row["chunk_index"]]
     ]
 
 

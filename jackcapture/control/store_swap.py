@@ -73,11 +73,14 @@ def place_catalog(place: CheckPlace, new: str) -> str | None:
             files.close(fd)
         sync_directory(files, place.root)
         _merge_log(path)
-        aside = _put_aside(place, _free_name(path)) if os.path.lexists(path) else None
-        _drop_log(place, aside)
+        aside = _free_name(path)
+        is_there = os.path.lexists(path)
+        if is_there:
+            _put_aside(place, aside)
+        _put_log_aside(place, aside)
         files.rename(new, path)
         sync_directory(files, place.root)
-    return aside
+    return aside if is_there else None
 
 
 def _merge_log(path: str) -> None:
@@ -102,26 +105,20 @@ def _free_name(path: str) -> str:
     return name
 
 
-def _put_aside(place: CheckPlace, aside: str) -> str:
+def _put_aside(place: CheckPlace, aside: str) -> None:
     """Give the old catalog a second name; the first one goes by the rename of the new one."""
     try:
         place.files.link(place.catalog_path, aside)
     except OSError:  # no hard links there
         place.files.rename(place.catalog_path, aside)
     sync_directory(place.files, place.root)
-    return aside
 
 
-def _drop_log(place: CheckPlace, aside: str | None) -> None:
+def _put_log_aside(place: CheckPlace, aside: str) -> None:
     """Move away the log of a catalog that could not be read: SQLite would apply it to the new one."""
     for suffix in ("-wal", "-shm", "-journal"):
-        path = place.catalog_path + suffix
-        if not os.path.lexists(path):
-            continue
-        if aside is None or suffix == "-shm":
-            place.files.unlink(path)
-        else:
-            place.files.rename(path, aside + suffix)
+        if os.path.lexists(place.catalog_path + suffix):
+            place.files.rename(place.catalog_path + suffix, aside + suffix)
     sync_directory(place.files, place.root)
 
 

@@ -10,14 +10,14 @@ import pytest
 from blake3 import blake3
 
 from jackcapture.control.check_place import CheckPlace
-from jackcapture.control.offline import check_offline, rebuild_offline
+from jackcapture.control.offline import check_offline
 from jackcapture.control.store_check import check_store
 from jackcapture.errors import ConflictError, NotFoundError, UnreachableError
-from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
+from jackcapture.lock import STORE_LOCK, ProcessLock
 from jackcapture.model.checks import MAX_LISTED
-from jackcapture.model.results import CheckResult, RebuildResult
+from jackcapture.model.results import CheckResult
 from jackcapture.settings import Settings
-from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore, kinds_of, make_store
+from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore, kinds_of
 
 Expected = tuple[str, str]
 """The kind of a problem and its address."""
@@ -31,31 +31,10 @@ def quiet(done: int, total: int, unit: str) -> None:
     """Take no note of the progress."""
 
 
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("kept") / "store"
-    make_store(root)
-    return root
-
-
-@pytest.fixture
-def kept(original: Path, tmp_path: Path) -> KeptStore:
-    shutil.copytree(original, tmp_path / "store")
-    return KeptStore(tmp_path / "store")
-
-
-def settings(kept: KeptStore) -> Settings:
-    return Settings(root=str(kept.root), runtime=str(kept.root.parent / "run"))
-
-
 def check(kept: KeptStore, *, read_data: bool = False) -> CheckResult:
-    result = check_offline(settings(kept), quiet, read_data=read_data)
+    result = check_offline(kept.settings, quiet, read_data=read_data)
     assert result.ok == (result.problem_count == 0)
     return result
-
-
-def rebuild(kept: KeptStore, *, force: bool = False) -> RebuildResult:
-    return rebuild_offline(settings(kept), quiet, force=force)
 
 
 @pytest.mark.parametrize("read_data", [False, True])
@@ -407,17 +386,61 @@ def dangling_reference(kept: KeptStore) -> Expected:
 
 
 DAMAGES = [
-    missing_chunk, missing_overview, missing_slice, missing_definition, shorter_chunk, longer_overview, empty_manifest,
-    content_is_a_directory, content_is_a_link, writable_content, unknown_content, copy_in_the_wrong_shard,
-    moved_to_the_wrong_shard, orphan_in_staging, orphaned_overview, foreign_file_in_a_shard, foreign_directory,
-    foreign_link_in_staging, missing_row, overlapping_chunks, hole_between_chunks, wrong_bytes_of_a_chunk, removal_is_not_explained, take_too_long, take_too_short,
-    wrong_totals, wrong_lost_frames, gap_outside, overlapping_gaps, unknown_cause, clock_outside, clock_of_another_frame,
-    clock_with_broken_json, clock_with_unknown_reason, artifact_without_json, hash_that_is_none, definition_that_is_none,
-    hold_of_nobody, definition_differs, manifest_that_is_none, manifest_names_other_content, overlapping_takes,
-    damaged_description, missing_description, missing_content_directory, catalog_of_another_store, missing_catalog,
-    empty_catalog, truncated_catalog, zeroed_catalog, catalog_with_random_pages, other_database, text_as_catalog,
+    missing_chunk,
+    missing_overview,
+    missing_slice,
+    missing_definition,
+    shorter_chunk,
+    longer_overview,
+    empty_manifest,
+    content_is_a_directory,
+    content_is_a_link,
+    writable_content,
+    unknown_content,
+    copy_in_the_wrong_shard,
+    moved_to_the_wrong_shard,
+    orphan_in_staging,
+    orphaned_overview,
+    foreign_file_in_a_shard,
+    foreign_directory,
+    foreign_link_in_staging,
+    missing_row,
+    overlapping_chunks,
+    hole_between_chunks,
+    wrong_bytes_of_a_chunk,
+    removal_is_not_explained,
+    take_too_long,
+    take_too_short,
+    wrong_totals,
+    wrong_lost_frames,
+    gap_outside,
+    overlapping_gaps,
+    unknown_cause,
+    clock_outside,
+    clock_of_another_frame,
+    clock_with_broken_json,
+    clock_with_unknown_reason,
+    artifact_without_json,
+    hash_that_is_none,
+    definition_that_is_none,
+    hold_of_nobody,
+    definition_differs,
+    manifest_that_is_none,
+    manifest_names_other_content,
+    overlapping_takes,
+    damaged_description,
+    missing_description,
+    missing_content_directory,
+    catalog_of_another_store,
+    missing_catalog,
+    empty_catalog,
+    truncated_catalog,
+    zeroed_catalog,
+    catalog_with_random_pages,
+    other_database,
+    text_as_catalog,
     dangling_reference,
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("plant", DAMAGES)

@@ -18,6 +18,7 @@ from jackcapture.model.retention import KEEP_ALL, Hold, HolderKind, Retention
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, Gap, GapCause, Latency, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
+from jackcapture.settings import Settings
 from jackcapture.store import Store
 from parts.tape import BEGIN_NS, RATE, Tape, definition, moment
 
@@ -103,6 +104,10 @@ class KeptStore:
     def catalog(self) -> Path:
         return self.root / "catalog.db"
 
+    @property
+    def settings(self) -> Settings:
+        return Settings(root=str(self.root), runtime=str(self.root.parent / "run"))
+
     def query(self, statement: str, *values: Any) -> list[Any]:
         """Run one statement; give its rows, or their only column."""
         connection = sqlite3.connect(self.catalog)
@@ -117,8 +122,8 @@ class KeptStore:
     def chunk(self, uri: StreamUri = MAIN, take: int = 1, index: int = 1, column: str = "content_hash") -> str:
         """The content hash of a chunk, or of its overview."""
         found: str = self.query(
-            f"SELECT chunks.{column} FROM chunks JOIN takes ON takes.id = take_id JOIN streams ON streams.id = stream_id"
-            " WHERE uri = ? AND number = ? AND chunk_index = ?",
+            f"SELECT chunks.{column} FROM chunks JOIN takes ON takes.id = take_id"
+            " JOIN streams ON streams.id = stream_id WHERE uri = ? AND number = ? AND chunk_index = ?",
             uri, take, index,
         )[0]  # fmt: skip
         return found
