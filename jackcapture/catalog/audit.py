@@ -232,11 +232,14 @@ class Audit:
         return self._rows("SELECT * FROM gaps WHERE take_id = ? ORDER BY position", (take_id,))
 
     def misplaced_clocks(self, take_id: int, first_sample: int, end_sample: int | None, start_frame: int) -> list[int]:
-        """Give some positions of clock snapshots outside `[first_sample, end_sample]`, or not at their JACK frame."""
+        """Give some positions of clock snapshots outside a take, or not at their JACK frame.
+
+        The cycle of one may have begun before `first_sample`.
+        """
         return [
             row[0]
             for row in self._rows(
-                "SELECT sample_position FROM clock_snapshots WHERE take_id = ?1 AND (sample_position < ?2"
+                "SELECT sample_position FROM clock_snapshots WHERE take_id = ?1 AND (sample_position + period < ?2"
                 " OR (?3 IS NOT NULL AND sample_position > ?3) OR sample_position - ?2 <> jack_frame - ?4) LIMIT 10",
                 (take_id, first_sample, end_sample, start_frame),
             )

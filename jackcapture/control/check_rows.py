@@ -13,6 +13,9 @@ from jackcapture.model.retention import RemovalReason
 from jackcapture.model.takes import ClockReason, GapCause, TransportState
 from jackcapture.model.uris import parse_stream_uri
 
+LONGEST_RING_SECONDS = 600
+"""What the setting `ring_seconds` allows."""
+
 _REASONS = frozenset(str(word) for word in ClockReason)
 _STATES = frozenset(str(word) for word in TransportState)
 _REMOVALS = frozenset(str(word) for word in RemovalReason)
@@ -228,8 +231,10 @@ class _TakeCheck:
             self._add(ProblemKind.TAKE_TOTALS, self._address, f"its totals are wrong: {'; '.join(wrong)}")
 
     def _check_clocks(self) -> None:
-        take_id = self._take["id"]
-        for position in self._audit.misplaced_clocks(take_id, self._first, self._end, self._take["start_frame"])[:1]:
+        take_id, start_frame = self._take["id"], self._take["start_frame"]
+        # A chunk's last snapshot is of the newest cycle: after the stop, as far as the ring had to be emptied still.
+        last = None if self._end is None else self._end + LONGEST_RING_SECONDS * self._definition.sample_rate
+        for position in self._audit.misplaced_clocks(take_id, self._first, last, start_frame)[:1]:
             self._add(
                 ProblemKind.CLOCK_MISPLACED,
                 self._address,

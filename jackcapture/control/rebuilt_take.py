@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 
 from jackcapture.catalog import SealedChunk
 from jackcapture.control.check_content import content_path
-from jackcapture.control.documents_reading import ChunkPart, ClockPart, TakePart
+from jackcapture.control.documents_reading import ChunkPart, ClockPart, Manifest, TakePart
 from jackcapture.model.addresses import Content
 from jackcapture.model.overviews import overview_bytes
+from jackcapture.model.places import duration_frames
 from jackcapture.model.retention import Removal, RemovalReason
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk, ClockSnapshot, Gap, Latency, Take
@@ -30,8 +31,37 @@ class RebuiltTake:
     is_unfinished: bool = False
 
 
-def rebuilt_take(survey: Survey, definition: StreamDefinition, part: TakePart) -> RebuiltTake:
-    """Give a take, with those of its chunks that are there in their length."""
+Boundary = tuple[int, RemovalReason]
+"""A sample position before which the retention keeps nothing, and which limit says so."""
+
+
+def boundary(manifest: Manifest) -> Boundary:
+    """Give what the stream's retention had to remove after its manifest was written, if control still ran."""
+    definition, kept = manifest.stream, manifest.retention
+    found: Boundary = (-1, RemovalReason.LOST)
+    total = 0
+    newest_first = (chunk for take in reversed(manifest.takes) for chunk in reversed(take.chunks))
+    for count, chunk in enumerate(newest_first, 1):
+        end = chunk.first_sample + chunk.samples
+        if count == 1 and kept.keep_ns is not None:
+            found = (end - duration_frames(kept.keep_ns, definition.sample_rate), RemovalReason.KEEP_TIME)
+        total += chunk.bytes
+        if chunk.overview_hash is not None and definition.is_audio:
+            total += overview_bytes(chunk.samples, definition.audio.channels)
+        if kept.keep_chunks is not None and count > kept.keep_chunks:
+            found = max(found, (end, RemovalReason.KEEP_CHUNKS))
+        if kept.keep_bytes is not None and total > kept.keep_bytes:
+            found = max(found, (end, RemovalReason.KEEP_BYTES))
+        if found[0] >= end:
+            break
+    return found
+
+
+def rebuilt_take(survey: Survey, definition: StreamDefinition, part: TakePart, bound: Boundary) -> RebuiltTake:
+    """Give a take, with those of its chunks that are there in their length.
+
+    Those that are not were removed by the retention, if they end before the boundary, or lost.
+    """
     now = time.time_ns()
     ends = [chunk.first_sample + chunk.samples for chunk in part.chunks] + [gone.end_sample for gone in part.removals]
     end = max(ends, default=part.first_sample)
@@ -55,19 +85,20 @@ def rebuilt_take(survey: Survey, definition: StreamDefinition, part: TakePart) -
             made.chunks.append(_sealed(survey, definition, part.number, chunk, made))
         else:
             missing.append(chunk)
-    made.lost = [_lost(part.number, run, now) for run in _runs(missing)]
+    gone = [_removal(part.number, run, bound, now) for run in _runs(missing, bound)]
+    made.lost = [run for run in gone if run.reason is RemovalReason.LOST]
     made.removals = [
         Removal(
             part.number,
-            gone.first_index,
-            gone.end_index,
-            gone.first_sample,
-            gone.end_sample,
-            gone.reason,
-            gone.removed_at_ns,
+            run.first_index,
+            run.end_index,
+            run.first_sample,
+            run.end_sample,
+            run.reason,
+            run.removed_at_ns,
         )
-        for gone in part.removals
-    ] + made.lost
+        for run in part.removals
+    ] + gone
     # A gap that a stop cut off reaches into the next take, and is in that one's list, too.
     last = part.first_sample + samples
     gaps = {gap.position: gap for gap in part.gaps if part.first_sample <= gap.position < last}
@@ -101,13 +132,17 @@ def _has(survey: Survey, name: str, size: int) -> bool:
     return found is not None and found.is_file and found.status.st_size == size
 
 
-def _runs(chunks: list[ChunkPart]) -> list[list[ChunkPart]]:
-    """Join chunks that follow each other."""
-    groups = itertools.groupby(enumerate(chunks), lambda at: at[1].index - at[0])
+def _reason(chunk: ChunkPart, bound: Boundary) -> RemovalReason:
+    return bound[1] if chunk.first_sample + chunk.samples <= bound[0] else RemovalReason.LOST
+
+
+def _runs(chunks: list[ChunkPart], bound: Boundary) -> list[list[ChunkPart]]:
+    """Join chunks that follow each other and went for the same reason."""
+    groups = itertools.groupby(enumerate(chunks), lambda at: (at[1].index - at[0], _reason(at[1], bound)))
     return [[chunk for _, chunk in group] for _, group in groups]
 
 
-def _lost(number: int, run: list[ChunkPart], now: int) -> Removal:
+def _removal(number: int, run: list[ChunkPart], bound: Boundary, now: int) -> Removal:
     first, last = run[0], run[-1]
     return Removal(
         number,
@@ -115,7 +150,7 @@ def _lost(number: int, run: list[ChunkPart], now: int) -> Removal:
         last.index + 1,
         first.first_sample,
         last.first_sample + last.samples,
-        RemovalReason.LOST,
+        _reason(first, bound),
         now,
     )
 

@@ -23,7 +23,7 @@ from jackcapture.control.documents_reading import (
     read_definition,
     read_manifest,
 )
-from jackcapture.control.rebuilt_take import RebuiltTake, rebuilt_take
+from jackcapture.control.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
 from jackcapture.control.store_contents import Document, documents, mime_type
 from jackcapture.control.store_swap import OldCatalog, place_catalog, write_description
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
@@ -203,8 +203,10 @@ class Rebuild:
             self._counts["streams"] += 1
             for pin in () if manifest is None else manifest.pins:
                 catalog.add_pin(row, pin.name, pin.from_sample, pin.to_sample, pin.created_at_ns)
-            for take in () if manifest is None else manifest.takes:
-                self._enter_take(catalog, row, stream.definition, take)
+            if manifest is not None:
+                bound = boundary(manifest)
+                for take in manifest.takes:
+                    self._enter_take(catalog, row, stream.definition, take, bound)
 
     def _definition_of(self, store: Store, found: _Found, uri: StreamUri) -> str:
         """Give the name of a stream's definition in the store; it is made anew if it is lost."""
@@ -222,9 +224,11 @@ class Rebuild:
         with open(self._survey.path(content_path(name)), "rb") as file:
             return read_manifest(file.read())
 
-    def _enter_take(self, catalog: NewCatalog, row: int, definition: StreamDefinition, take: TakePart) -> None:
+    def _enter_take(
+        self, catalog: NewCatalog, row: int, definition: StreamDefinition, take: TakePart, bound: Boundary
+    ) -> None:
         self._place.go_on()
-        made = rebuilt_take(self._survey, definition, take)
+        made = rebuilt_take(self._survey, definition, take, bound)
         catalog.add_take(row, definition, made.take, made.error, made.chunks, made.removals, made.gaps, made.clocks)
         self._counts["takes"] += 1
         self._counts["chunks"] += len(made.chunks)
@@ -285,8 +289,8 @@ class Rebuild:
             )
         if self._lost_count:
             self._unknown.append(
-                "chunks that a manifest names and that are not there may have been lost, or removed by the stream's "
-                "retention since; they count as lost"
+                "chunks that a manifest names, that are not there, and that the stream's retention would have kept, "
+                "count as lost; they may also have been removed when the stream had other limits, or more takes"
             )
         self._unknown.extend(old.losses())
 

@@ -197,7 +197,7 @@ def wrong_bytes_of_a_chunk(kept: KeptStore) -> Expected:
 def without_manifests(kept: KeptStore) -> None:
     """Remove the manifests of the main stream, which would not fit to what a test does to its rows."""
     kept.forget(*kept.query("SELECT content_hash FROM artifacts WHERE kind = 'manifest' AND stream_uri = ?", MAIN))
-    kept.query("DELETE FROM artifact_parents WHERE artifact_id IN (SELECT id FROM artifacts WHERE kind = 'manifest')")
+    kept.query("DELETE FROM artifact_parents WHERE artifact_id LIKE 'manifest-%'")
     kept.query("DELETE FROM artifacts WHERE kind = 'manifest' AND stream_uri = ?", MAIN)
 
 
@@ -241,7 +241,8 @@ def unknown_cause(kept: KeptStore) -> Expected:
 
 def clock_outside(kept: KeptStore) -> Expected:
     kept.query(
-        "UPDATE clock_snapshots SET sample_position = 7777, jack_frame = 8777 WHERE take_id = 1 AND sample_position = 0"
+        "UPDATE clock_snapshots SET sample_position = 77777777, jack_frame = 77778777"
+        " WHERE take_id = 1 AND sample_position = 0"
     )
     return "clock_misplaced", f"{MAIN}/take:1"
 

@@ -1,7 +1,5 @@
 """The registry: name, function and checked arguments of every operation."""
 
-import dataclasses
-import functools
 import inspect
 import json
 from collections.abc import Awaitable, Callable
@@ -15,6 +13,7 @@ from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
@@ -102,22 +101,6 @@ async def call(context: Context, name: str, arguments: str) -> str:
     values = {field: getattr(checked, field) for field in found.arguments.model_fields}
     result = await found.function(context, **values)
     return json.dumps(as_json(result))
-
-
-def as_json(value: Any) -> Any:
-    """Turn a result into JSON values; `from_` becomes `from`, which Python does not allow as a name."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {there: as_json(getattr(value, here)) for here, there in _names(type(value))}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
-    return value
-
-
-@functools.cache
-def _names(kind: type) -> tuple[tuple[str, str], ...]:
-    return tuple((field.name, field.name.rstrip("_")) for field in dataclasses.fields(kind))
 
 
 def _explain(error: pydantic.ValidationError) -> str:
