@@ -42,12 +42,13 @@ class StreamRow:
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A row that needs content: which, of how many bytes (None: that cannot be told), and what has the row."""
+    """Rows that need content: which, of how many bytes (None: that cannot be told), and the first of them."""
 
     content_hash: str
     bytes: int | None
     owner: str
     what: str  # chunk, overview, artifact
+    count: int  # of a take, or of artifacts
     is_going: bool  # it is being removed: its content may be there or not
     midi_range: tuple[int, int] | None = None  # sample positions of a chunk of MIDI
 
@@ -107,6 +108,7 @@ class Audit:
     def moment(self) -> Iterator[None]:
         """Read one moment of the catalog until the block ends."""
         with translated(self.path):
+            self._takes.clear()  # row ids may be used again
             self._db.execute("BEGIN")
             try:
                 yield
@@ -172,15 +174,23 @@ class Audit:
             return list(self._needs(content_hash, content_hash + "\1"))
 
     def _needs(self, low: str, high: str) -> Iterator[Need]:
-        for row in self._rows("SELECT * FROM chunks WHERE content_hash >= ? AND content_hash < ?", (low, high)):
+        # Grouped: chunks of silence share their content, and a studio is silent for days.
+        for row in self._rows(
+            "SELECT content_hash, take_id, bytes, samples, removing IS NOT NULL AS going, count(*) AS count,"
+            " min(chunk_index) AS chunk_index, first_sample FROM chunks WHERE content_hash >= ? AND content_hash < ?"
+            " GROUP BY content_hash, take_id, bytes, samples, going",
+            (low, high),
+        ):
             uri, number, definition = self._take(row["take_id"])
             owner = chunk_address(uri, number, row["chunk_index"])
             span = None
             if definition is not None and not definition.is_audio:
                 span = (row["first_sample"], row["first_sample"] + row["samples"])
-            yield Need(row["content_hash"], row["bytes"], owner, "chunk", row["removing"] is not None, span)
+            yield Need(row["content_hash"], row["bytes"], owner, "chunk", row["count"], bool(row["going"]), span)
         for row in self._rows(
-            "SELECT * FROM chunks WHERE overview_hash IS NOT NULL AND overview_hash >= ? AND overview_hash < ?",
+            "SELECT overview_hash, take_id, samples, removing IS NOT NULL AS going, count(*) AS count,"
+            " min(chunk_index) AS chunk_index FROM chunks WHERE overview_hash IS NOT NULL"
+            " AND overview_hash >= ? AND overview_hash < ? GROUP BY overview_hash, take_id, samples, going",
             (low, high),
         ):
             uri, number, definition = self._take(row["take_id"])
@@ -188,10 +198,14 @@ class Audit:
             if definition is not None and definition.is_audio:
                 size = overview_bytes(row["samples"], definition.audio.channels)
             owner = chunk_address(uri, number, row["chunk_index"])
-            yield Need(row["overview_hash"], size, owner, "overview", row["removing"] is not None)
-        for row in self._rows("SELECT * FROM artifacts WHERE content_hash >= ? AND content_hash < ?", (low, high)):
+            yield Need(row["overview_hash"], size, owner, "overview", row["count"], bool(row["going"]))
+        for row in self._rows(
+            "SELECT content_hash, bytes, removing, count(*) AS count, min(id) AS id FROM artifacts"
+            " WHERE content_hash >= ? AND content_hash < ? GROUP BY content_hash, bytes, removing",
+            (low, high),
+        ):
             owner = artifact_address(row["id"])
-            yield Need(row["content_hash"], row["bytes"], owner, "artifact", bool(row["removing"]))
+            yield Need(row["content_hash"], row["bytes"], owner, "artifact", row["count"], bool(row["removing"]))
 
     def _take(self, take_id: int) -> tuple[str, int, StreamDefinition | None]:
         if take_id not in self._takes:

@@ -79,8 +79,9 @@ class ContentCheck:
         low = "" if shard == SHARDS[0] else shard
         needs = self._audit.needs(low) if following is None else self._audit.needs(low, following)
         for need in needs:
-            self._place.checked.chunks += need.what == "chunk" and not need.is_going
-            self._place.checked.artifacts += need.what == "artifact" and not need.is_going
+            if not need.is_going:
+                self._place.checked.chunks += need.count if need.what == "chunk" else 0
+                self._place.checked.artifacts += need.count if need.what == "artifact" else 0
             if len(need.content_hash) == 64 and not set(need.content_hash) - set("0123456789abcdef"):
                 yield need
             else:
@@ -93,7 +94,9 @@ class ContentCheck:
     def _wrong(self, name: str, found: Found | None, needs: list[Need]) -> Iterator[tuple[ProblemKind, str]]:
         """Give what does not fit between a file and the rows that name it; those that are going need nothing."""
         named, needs = bool(needs), [need for need in needs if not need.is_going]
-        who = ", ".join(f"{need.owner} ({need.what})" for need in needs[:3]) + (" and others" if len(needs) > 3 else "")
+        who = ", ".join(f"{need.owner} ({need.what})" for need in needs[:3])
+        more = sum(need.count for need in needs) - min(len(needs), 3)
+        who += f" and {more} more" if more else ""
         if found is None:
             if needs:
                 yield ProblemKind.CONTENT_MISSING, f"there is no such file; it is needed by {who}"

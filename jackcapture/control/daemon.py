@@ -145,7 +145,7 @@ async def _run(settings: Settings, store: Store, catalog: Catalog) -> None:
     await Control(settings, store, catalog).run()
 
 
-def _open_catalog(store: Store) -> Catalog:
+def open_catalog(store: Store) -> Catalog:
     """Open the catalog, or make that of a store that holds nothing yet."""
     path = os.path.join(store.root, "catalog.db")
     is_there = os.path.lexists(path) and os.path.getsize(path) > 0
@@ -164,7 +164,7 @@ def run_control(settings: Settings) -> None:
     with ProcessLock(os.path.join(settings.runtime, CONTROL_LOCK), f"runtime directory {settings.runtime}"):
         store = Store.create_or_open(settings.root)
         with ProcessLock(os.path.join(store.root, STORE_LOCK), f"store {store.root}"):
-            catalog = _open_catalog(store)
+            catalog = open_catalog(store)
             try:
                 asyncio.run(_run(settings, store, catalog))
             finally:

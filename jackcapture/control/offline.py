@@ -13,6 +13,7 @@ from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.progress import Progress
 from jackcapture.model.results import CheckResult, RebuildResult
 from jackcapture.settings import Settings
+from jackcapture.store.survey import Survey
 
 
 def check_offline(settings: Settings, progress: Progress, *, read_data: bool) -> CheckResult:
@@ -34,10 +35,10 @@ def rebuild_offline(settings: Settings, progress: Progress, *, force: bool) -> R
 @contextlib.contextmanager
 def _locked(settings: Settings, progress: Progress) -> Iterator[CheckPlace]:
     root = os.path.realpath(settings.root)
-    if not os.path.isdir(root):
+    place = CheckPlace(root, progress=progress)
+    if not Survey(root, place.files).is_store():  # before a lock file is made there
         raise NotFoundError(f"there is no store at {root}; name one with --root", root=root)
     with ProcessLock(os.path.join(root, STORE_LOCK), f"store {root}"):
-        place = CheckPlace(root, progress=progress)
         place.staging_in_use = lambda: _staging_in_use(place)
         yield place
 

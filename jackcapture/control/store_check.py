@@ -49,7 +49,7 @@ def check_store(place: CheckPlace, *, read_data: bool = False) -> CheckResult:
 
 def _check_description(place: CheckPlace, survey: Survey) -> str | None:
     """Give the store's UUID; None if `store.json` does not tell."""
-    if not survey.has_content() and not os.path.lexists(survey.path("store.json")):
+    if not survey.is_store():
         raise NotFoundError(f"there is no store at {place.root}; name one with --root", root=place.root)
     if not survey.has_content():
         _add(
@@ -99,7 +99,8 @@ def _open_catalog(place: CheckPlace, survey: Survey, identity: str | None) -> Au
         return audit
     except StorageError as error:
         place.go_on()
-        _add(place, ProblemKind.CATALOG_DAMAGED, "catalog.db", f"{error.message}; {REMEDY}")
+        remedy = "" if error.details.get("version", 0) > VERSION else f"; {REMEDY}"
+        _add(place, ProblemKind.CATALOG_DAMAGED, "catalog.db", error.message + remedy)
         if audit is not None:
             audit.close()
         return None

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jackcapture.model.overviews import OVERVIEW_SUFFIX
 from jackcapture.store.failures import translated
 from jackcapture.store.files import Files
-from jackcapture.store.layout import ALGORITHM, CONTENT, STAGING
+from jackcapture.store.layout import ALGORITHM, CONTENT, DESCRIPTION, STAGING
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 """The outer shard directories."""
@@ -58,6 +58,10 @@ class Survey:
     def path(self, relative: str) -> str:
         """Give the absolute path of a path in the store."""
         return f"{self.root}/{relative}"
+
+    def is_store(self) -> bool:
+        """Tell whether there is any sign of a store."""
+        return self.has_content() or os.path.lexists(self.path(DESCRIPTION))
 
     def has_content(self) -> bool:
         """Tell whether the content directory is there."""

@@ -10,13 +10,15 @@ import pytest
 from blake3 import blake3
 
 from jackcapture.control.check_place import CheckPlace
-from jackcapture.control.offline import check_offline
+from jackcapture.control.daemon import open_catalog
+from jackcapture.control.offline import check_offline, rebuild_offline
 from jackcapture.control.store_check import check_store
-from jackcapture.errors import ConflictError, NotFoundError, UnreachableError
+from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError, UnreachableError
 from jackcapture.lock import STORE_LOCK, ProcessLock
 from jackcapture.model.checks import MAX_LISTED
 from jackcapture.model.results import CheckResult
 from jackcapture.settings import Settings
+from jackcapture.store import Store
 from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore, kinds_of
 
 Expected = tuple[str, str]
@@ -555,6 +557,7 @@ def test_it_says_where_there_is_no_store(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "none"):
         with pytest.raises(NotFoundError, match="no store"):
             check_offline(Settings(root=str(root), runtime=str(tmp_path)), quiet, read_data=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_it_waits_for_no_control(kept: KeptStore) -> None:
@@ -582,3 +585,31 @@ def test_progress_tells_files_and_then_bytes(kept: KeptStore) -> None:
     total = sum(map(len, kept.files().values()))
     assert told[-1] == (total, total, "bytes")
     assert max(done for done, _, unit in told if unit == "files") == len(kept.files())
+
+
+# --- what control says at its start
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        missing_catalog,
+        empty_catalog,
+        truncated_catalog,
+        zeroed_catalog,
+        other_database,
+        text_as_catalog,
+        catalog_of_another_store,
+    ],
+)
+def test_control_does_not_start_on_such_a_catalog_and_says_what_helps(
+    kept: KeptStore, plant: Callable[[KeptStore], Expected]
+) -> None:
+    plant(kept)
+    before = kept.catalog.exists()
+    with pytest.raises(StorageDamagedError, match="'jackcapture store rebuild'"):
+        open_catalog(Store.create_or_open(str(kept.root))).streams()
+    assert kept.catalog.exists() == before
+    assert rebuild_offline(kept.settings, quiet, force=False).streams == 4
+    open_catalog(Store.create_or_open(str(kept.root))).close()
+    assert check(kept).ok
