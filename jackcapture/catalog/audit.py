@@ -136,10 +136,15 @@ class Audit:
         return self._nulls[said]
 
     def dangling(self) -> list[str]:
-        """Give references to rows that are not there."""
+        """Give some references to rows that are not there, but for those that `missing_parents` gives."""
+        found = []
         with translated(self.path):
-            found = self._db.execute("PRAGMA foreign_key_check").fetchmany(_SOME)
-        return [f"a row of {row[0]} refers to a row of {row[2]} that is not there" for row in found]
+            for table, _, to, key in self._db.execute("PRAGMA foreign_key_check").fetchmany(_SOME):
+                keys = self._db.execute(f"PRAGMA foreign_key_list({table})")
+                column = next(row["from"] for row in keys if row["id"] == key)
+                if (table, column) != ("artifact_parents", "parent_id"):
+                    found.append(f"{column} in a row of {table} refers to a row of {to} that is not there")
+        return found
 
     def store_uuid(self) -> str | None:
         """Give the UUID of the store that this catalog describes."""
@@ -228,6 +233,16 @@ class Audit:
             )
             for row in found
         ]
+
+    def has(self, stream: StreamRow) -> bool:
+        """Tell whether a stream is still there: it may be deleted, and its row id used again."""
+        return any(
+            True
+            for _ in self._rows(
+                "SELECT 1 FROM streams WHERE id = ? AND uri = ? AND definition_artifact = ?",
+                (stream.id, stream.uri, stream.artifact),
+            )
+        )
 
     def takes(self, stream_id: int) -> list[sqlite3.Row]:
         """Give the takes of a stream, in order of their numbers."""

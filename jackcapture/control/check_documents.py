@@ -80,6 +80,8 @@ def _wrong_chunks(audit: Audit, stream: StreamRow, manifest: Manifest) -> list[s
     """Tell which chunks the manifest names otherwise than the catalog; what was removed since is no matter."""
     wrong = []
     with audit.moment():
+        if not audit.has(stream):  # it was deleted meanwhile
+            return []
         takes = {row["number"]: row for row in audit.takes(stream.id)}
         for take in manifest.takes:
             row = takes.get(take.number)

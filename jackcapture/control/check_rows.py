@@ -62,7 +62,7 @@ def _is_uri(text: str) -> bool:
 
 def _check_stream(place: CheckPlace, audit: Audit, stream: StreamRow) -> None:
     with audit.moment():
-        takes = audit.takes(stream.id)
+        takes = audit.takes(stream.id) if audit.has(stream) else []
     before: sqlite3.Row | None = None
     for take in takes:
         if before is not None and before["samples"] is not None:
@@ -78,7 +78,7 @@ def _check_stream(place: CheckPlace, audit: Audit, stream: StreamRow) -> None:
         place.go_on()
         with audit.moment():
             now = next((row for row in audit.takes(stream.id) if row["number"] == take["number"]), None)
-            if now is not None:  # a stream may be deleted meanwhile
+            if now is not None and audit.has(stream):  # it may be deleted meanwhile
                 _TakeCheck(place, audit, stream, now).run()
 
 

@@ -13,14 +13,16 @@ from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.contents import Contents
+from jackcapture.control.documents import enter_definition
 from jackcapture.control.garbage import collect
+from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.store_check import check_store
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.retention import Retention
+from jackcapture.model.retention import KEEP_ALL, Retention
 from jackcapture.model.streams import AudioFormat, SampleFormat
-from jackcapture.store import Sealed
-from parts.kept_store import KeptStore, kinds_of
-from parts.tape import RATE, Tape, moment, new_tape
+from jackcapture.store import Sealed, Store
+from parts.kept_store import SHORT, KeptStore, kinds_of
+from parts.tape import RATE, Tape, definition, moment, new_tape
 
 ROUNDS = 20
 
@@ -146,3 +148,37 @@ def test_who_gets_a_staging_file_during_the_check_is_asked_at_the_end(kept: Kept
     answers = [frozenset[str](), frozenset({"ab" * 32})]
     assert kinds_of(check_store(CheckPlace(str(kept.root), staging_in_use=lambda: answers.pop(0))).problems) == []
     assert not answers
+
+
+class DeletesStream:
+    """Deletes a stream and makes another one of that name, when it is asked for the Nth time whether to go on."""
+
+    def __init__(self, kept: KeptStore, asked: int) -> None:
+        self._kept = kept
+        self._left = asked
+
+    def __call__(self) -> bool:
+        if self._left == 0:
+            store = Store.create_or_open(str(self._kept.root))
+            catalog = Catalog(str(self._kept.catalog), store.uuid)
+            contents = Contents(store, catalog)
+            catalog.keeping.mark_stream(SHORT)
+            contents.remove_stream(SHORT)
+            tape = Tape(
+                store,
+                catalog,
+                ManagedStream(enter_definition(contents, catalog, definition(AudioFormat(RATE, 3), SHORT), KEEP_ALL)),
+            )
+            tape.begin()
+            tape.seal(tape.full(bytes(12 * 30)))
+            tape.end()
+            catalog.close()
+        self._left -= 1
+        return False
+
+
+@pytest.mark.parametrize("asked", [0, 100, *range(256, 276)])
+def test_a_stream_may_be_deleted_and_made_anew_meanwhile(kept: KeptStore, asked: int) -> None:
+    deletes = DeletesStream(kept, asked)
+    assert kinds_of(check_store(CheckPlace(str(kept.root), is_cancelled=deletes)).problems) == []
+    assert kinds_of(check_store(CheckPlace(str(kept.root))).problems) == []

@@ -324,6 +324,17 @@ def overlapping_takes(kept: KeptStore) -> Expected:
     return "takes_disordered", f"{MAIN}/take:2"
 
 
+def missing_parent(kept: KeptStore) -> Expected:
+    name = kept.artifact("slice", column="id")
+    kept.query("UPDATE artifact_parents SET parent_id = 'definition-0' WHERE artifact_id = ?", name)
+    return "parent_missing", f"artifact:{name}"
+
+
+def gap_of_no_take(kept: KeptStore) -> Expected:
+    kept.query("INSERT INTO gaps VALUES (77, 5, 5, 'xrun')")
+    return "catalog_references", "catalog.db"
+
+
 def damaged_description(kept: KeptStore) -> Expected:
     (kept.root / "store.json").write_text('{"format": "jackcap')
     return "store_damaged", "store.json"
@@ -443,6 +454,8 @@ DAMAGES = [
     other_database,
     text_as_catalog,
     dangling_reference,
+    missing_parent,
+    gap_of_no_take,
 ]
 
 
