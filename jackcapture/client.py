@@ -8,7 +8,6 @@ import itertools
 import json
 import os
 import socket
-import struct
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -74,6 +73,7 @@ class Client:
         self._runtime = load_settings({"runtime": runtime}, config=config).runtime
         self._timeout = timeout
         self._numbers = itertools.count(1)
+        sockets.check_runtime_directory(self._runtime)
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         sockets.configure_requester(self._socket)
@@ -109,7 +109,7 @@ class Client:
                     if progress is not None:
                         progress(done, total, unit)
                 case messages.OperationResult(result):
-                    return json.loads(result)
+                    return _json(result, operation)
                 case messages.Error() as failure:
                     raise raised_from(failure)
                 case other:
@@ -131,13 +131,31 @@ class Client:
         )
         return found
 
+    def waveform(
+        self, uri: str, from_place: str, to_place: str, *, path: str | os.PathLike[str] | None = None, **how: Any
+    ) -> dict[str, Any]:
+        """Draw a range, recorded or live, into an artifact and, with `path`, into that new file.
+
+        It is a picture, or, with `output_format` dat or json, its peaks in audiowaveform's formats. `how` are the other
+        arguments of the operation `stream_waveform`: width, height; points, frames_per_point, bits.
+        """
+        out = None if path is None else os.path.abspath(path)
+        found: dict[str, Any] = self.call(
+            "stream_waveform", uri=uri, from_place=from_place, to_place=to_place, out=out, **how
+        )
+        return found
+
     def grab(self, seconds: float, *uris: str) -> list[Slice]:
         """Cut the last seconds out of the named streams (none named: all that record), one common range."""
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)
         return [Slice(self, data) for data in found]
 
     def _control(self) -> int:
-        """Give control's process id; raises at once if there is none: ZeroMQ would wait for one."""
+        """Give control's process id; raises at once if there is none: ZeroMQ would wait for one.
+
+        Raises `InvalidValueError` if the directory, or who serves it, is another user's.
+        """
+        sockets.check_runtime_directory(self._runtime)
         control = _serving(self._runtime)
         if control is None:
             raise self._unreachable()
@@ -163,10 +181,17 @@ class Client:
         )
 
 
+def _json(result: str, operation: str) -> Any:
+    try:
+        return json.loads(result)
+    except (ValueError, RecursionError):
+        raise UnreachableError(f"control answered {operation} with what is no JSON: {result[:100]!r}") from None
+
+
 def _serving(runtime: str) -> int | None:
-    """Give the process id of whoever listens on control's socket."""
+    """Give the process id of whoever listens on control's socket, if it is ours."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(os.path.join(runtime, sockets.CONTROL)):
+        path = os.path.join(runtime, sockets.CONTROL)
+        if probe.connect_ex(path):
             return None
-        pid, _, _ = struct.unpack("3i", probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-        return int(pid)
+        return sockets.check_peer(probe, path)

@@ -31,6 +31,7 @@ class Settings:
     ring_directory: str = ""  # empty: one of its own in /dev/shm
     spare_seconds: float = 2.0  # how long the spare chunks of a stream last
     disk_reserve_bytes: int = 64 << 20  # left free for the catalog and for what is recorded already
+    disk_low_seconds: float = 600.0  # warned of when the space lasts no longer
     seal_threads: int = 4
 
     def __post_init__(self) -> None:
@@ -38,6 +39,7 @@ class Settings:
             ("ring_seconds", 1.0, 600.0),
             ("spare_seconds", 0.5, 600.0),
             ("disk_reserve_bytes", 0, 1 << 50),
+            ("disk_low_seconds", 0.0, 1e9),
             ("seal_threads", 1, 64),
         ):
             value = getattr(self, name)

@@ -1,5 +1,6 @@
 """Fixtures for tests with real parts: JACK servers, frame sources, and the watch over what a run leaves."""
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ import pytest
 
 from parts import processes
 from parts.build import build
+from parts.disks import FreezableDisk, SmallDisk, memory_disk
 from parts.disturbers import (
     JackRemote,
     LateClient,
@@ -223,3 +225,22 @@ def kept(whole_store: Path, tmp_path: Path) -> KeptStore:
     """A copy of that store."""
     shutil.copytree(whole_store, tmp_path / "store")
     return KeptStore(tmp_path / "store")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A function that mounts a file system of so many bytes and gives its directory; unmounted after the test."""
+    with ExitStack() as stack:
+        numbers = itertools.count(1)
+
+        def mount(size: int) -> Path:
+            return stack.enter_context(memory_disk(tmp_path / f"disk-{next(numbers)}", size))
+
+        yield mount
+
+
+@pytest.fixture
+def freezable_disk(tmp_path: Path) -> Iterator[FreezableDisk]:
+    """A disk whose file system can be frozen; thawed and unmounted after the test."""
+    with FreezableDisk(tmp_path, 256 << 20) as disk:
+        yield disk

@@ -198,6 +198,16 @@ class Catalog:
         takes = self.newest_takes(uri, 1)
         return takes[0] if takes else None
 
+    def sealed_end(self, uri: StreamUri, number: int) -> int:
+        """Give the position after the last sealed chunk of a take, whether all before it are sealed or not."""
+        with self._connections.read() as db:
+            row = db.execute(
+                "SELECT ifnull((SELECT max(first_sample + samples) FROM chunks WHERE take_id = takes.id), first_sample)"
+                " FROM takes WHERE id = ?",
+                (_take_id(db, uri, number),),
+            ).fetchone()
+        return int(row[0])
+
     def totals(self, uri: StreamUri) -> StreamTotals:
         """Give what is kept of a stream, and what its takes lost."""
         with self._connections.read() as db:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from jackcapture.errors import ConflictError, StorageDamagedError, StorageError, StorageFullError
 
 _BUSY_SECONDS = 10.0
+_FEW_BYTES = 1 << 16
 
 
 @contextlib.contextmanager
@@ -18,8 +19,14 @@ def translated(path: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise StorageFullError(f"the disk is too full for the catalog {path}", path=path) from error
+        # When its shared memory cannot grow, SQLite calls a full disk an I/O error.
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _free_bytes(path) < _FEW_BYTES):
+            free = _free_bytes(path)
+            raise StorageFullError(
+                f"the disk is too full for the catalog {path}: {free} bytes are free; make room there",
+                path=path,
+                bytes_free=free,
+            ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise StorageDamagedError(
                 f"the catalog {path} is damaged ({error}); what was recorded is safe in the store, from which "
@@ -29,6 +36,11 @@ def translated(path: str) -> Iterator[None]:
         if isinstance(error, sqlite3.IntegrityError):
             raise ConflictError(f"the catalog {path} refuses this: {error}", path=path) from error
         raise StorageError(f"the catalog {path} cannot be used: {error}", path=path) from error
+
+
+def _free_bytes(path: str) -> int:
+    space = os.statvfs(os.path.dirname(path))
+    return space.f_bavail * space.f_frsize
 
 
 class Connections:

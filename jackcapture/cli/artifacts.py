@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _list(
-    kind: Annotated[str | None, typer.Option(help="Only of this kind: slice, definition, manifest.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only of this kind: slice, overview, definition, manifest.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
     stream: Annotated[str | None, typer.Option(help="Only of this stream.")] = None,
 ) -> None:

@@ -59,11 +59,15 @@ def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
     whole = client.call(
         "stream_slice", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.wav")
     )
+    drawn = client.call(
+        "stream_waveform", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.png")
+    )
     return {
         "streams": stopped,
         "began_on_one_frame": len(frames) == 1,
         "files": [
             {"path": whole["path"], "what": "all that the player played, 32-bit float WAV"},
+            {"path": drawn["path"], "what": "its waveform as a picture, with the time and the wall clock"},
             {"path": grabbed["path"], "what": "its last seconds, grabbed while the recording went on"},
         ],
         "slices": [whole, grabbed],

@@ -1,4 +1,4 @@
-"""The command that shows what was recorded: overview."""
+"""The commands that show what was recorded: overview and waveform."""
 
 import math
 import shutil
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from jackcapture.cli import text
-from jackcapture.cli.session import call, options, show
+from jackcapture.cli.session import absolute, call, options, show
 
 _JSON_POINTS = 1000
 _LEVELS = " ▁▂▃▄▅▆▇█"
@@ -15,8 +15,9 @@ _ROWS = 4  # of a channel; each shows as many levels as there are blocks
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the commands."""
     app.command("overview")(_overview)
+    app.command("waveform")(_waveform)
 
 
 def _overview(
@@ -29,6 +30,37 @@ def _overview(
     if points is None:
         points = _JSON_POINTS if options.json else shutil.get_terminal_size().columns
     show(call("stream_overview", uri=uri, from_place=from_place, to_place=to_place, points=points), _draw)
+
+
+def _waveform(
+    uri: Annotated[str, typer.Argument(help="stream://<device>/<name>")],
+    from_place: Annotated[str, typer.Option("--from", help="Where it begins: start, head, -30s, sample:N.")],
+    to_place: Annotated[str, typer.Option("--to", help="Where it ends, likewise.")],
+    output_format: Annotated[
+        str, typer.Option("--format", help="png (a picture), or dat or json (audiowaveform's peaks).")
+    ] = "png",
+    width: Annotated[int | None, typer.Option(help="Pixels of a picture; 1200 unless given.")] = None,
+    height: Annotated[int | None, typer.Option(help="Likewise; what the channels need unless given.")] = None,
+    points: Annotated[int | None, typer.Option(help="Peaks: at most so many; 1000 unless given.")] = None,
+    frames_per_point: Annotated[int | None, typer.Option(help="Peaks: one for so many frames.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Peaks: of 8 bits (unless given) or 16.")] = None,
+    out: Annotated[str | None, typer.Option(help="Also write it to this new file.")] = None,
+) -> None:
+    """Make a picture of a range of a stream, recorded or live, or peaks for others to draw."""
+    result = call(
+        "stream_waveform",
+        uri=uri,
+        from_place=from_place,
+        to_place=to_place,
+        output_format=output_format,
+        width=width,
+        height=height,
+        points=points,
+        frames_per_point=frames_per_point,
+        bits=bits,
+        out=absolute(out),
+    )
+    show(result, text.waveform)
 
 
 def _draw(result: dict[str, Any]) -> None:

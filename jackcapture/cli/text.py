@@ -128,6 +128,17 @@ def slice_(result: dict[str, Any]) -> None:
         print(f"  {result['path']}")
 
 
+def waveform(result: dict[str, Any]) -> None:
+    """Print what was drawn."""
+    first, last = result["sample_range"]
+    print(f"{result['stream_uri']} {first} to {last} ({duration((last - first) / result['sample_rate'])})")
+    print(f"  artifact {result['artifact_id']}, {amount(result['bytes'])}, blake3 {result['content_hash']}")
+    size = f"{result['width']} x {result['height']} pixels" if result["width"] else f"{result['points']} points"
+    print(f"  {size}, {result['frames_per_point']:g} frames {'a column' if result['width'] else 'each'}")
+    if result["path"]:
+        print(f"  {result['path']}")
+
+
 def slices(results: list[dict[str, Any]]) -> None:
     """Print several slices."""
     for result in results:
@@ -170,6 +181,7 @@ def artifact(result: dict[str, Any]) -> None:
 def store(result: dict[str, Any]) -> None:
     """Print the store."""
     left = "nothing is recording" if result["seconds_left"] is None else duration(result["seconds_left"]) + " left"
+    left += ", too little" if result["disk_low"] else ""
     print(f"store {result['root']}: {amount(result['bytes'])} kept, {amount(result['free_bytes'])} free, {left}")
 
 

@@ -11,6 +11,7 @@ import sys
 import time
 
 from jackcapture.errors import JackCaptureError
+from jackcapture.logs import log_to_standard_error
 from jackcapture.settings import Settings, load_settings
 
 PROGRESS_INTERVAL = 0.1
@@ -25,7 +26,7 @@ def main() -> int:
     for name in ("read-data", "force"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="control: %(levelname)s: %(message)s", stream=sys.stderr)
+    log_to_standard_error("control")
     try:
         overrides = {"root": options.root, "runtime": options.runtime, "server": options.server}
         settings = load_settings(overrides, config=options.config)

@@ -10,12 +10,16 @@ from jackcapture.catalog import SealedChunk
 from jackcapture.control.chunk_supply import MIN_SPARES, ChunkSupply
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.unsealed import UnsealedNotes
 from jackcapture.errors import ConflictError, JackCaptureError, StorageError, UnreachableError
 from jackcapture.model.uris import StreamUri
 from jackcapture.protocol import messages
 from jackcapture.protocol.messages import StreamChunkFull
 
 log = logging.getLogger(__name__)
+
+ENDING_SECONDS = 2.0
+"""A take that gets no more chunks is ended when its last one has room for so long; until then space may come back."""
 
 
 class ChunkKeeper:
@@ -28,10 +32,12 @@ class ChunkKeeper:
         self,
         supply: ChunkSupply,
         link: EngineLink,
+        notes: UnsealedNotes,
         out_of_space: Callable[[ManagedStream], Coroutine[Any, Any, None]],
     ) -> None:
         self._supply = supply
         self._link = link
+        self._notes = notes
         self._out_of_space = out_of_space
         self._sealing: dict[str, asyncio.Task[SealedChunk]] = {}  # by path
         self._background: set[asyncio.Task[None]] = set()
@@ -45,7 +51,7 @@ class ChunkKeeper:
             for stream in streams:
                 paths = made[stream.uri] = []
                 for _ in range(1 + MIN_SPARES):
-                    paths.append(await self._supply.make(stream.definition))
+                    paths.append(await self._supply.make(stream.definition, first=True))
         except JackCaptureError:
             await self.discard(path for paths in made.values() for path in paths)
             raise
@@ -73,6 +79,7 @@ class ChunkKeeper:
                     await self._supply.discard(path)
                     return
                 take.given.append(path)
+                stream.space_error = ""
                 try:
                     await self._link.request(messages.StreamSwitchChunk(stream.uri, path), messages.Done)
                 except ConflictError:  # the take has just ended
@@ -88,9 +95,11 @@ class ChunkKeeper:
         take = stream.take
         if take is None or take.ended_samples is not None:
             return
-        log.error("%s", error)
-        if len(take.given) <= 1:  # only the chunk in progress is left
-            take.error = error.message
+        if not stream.space_error:  # it is tried again every second
+            log.error("%s", error)
+        stream.space_error = error.message
+        is_last = len(take.given) == 1 and take.seconds_in_chunk(stream.definition) < ENDING_SECONDS
+        if is_last or not take.given:
             self.spawn(self._out_of_space(stream))
 
     # --- from the engine ---
@@ -120,7 +129,14 @@ class ChunkKeeper:
             task = asyncio.create_task(self._supply.seal(full))
             self._sealing[full.path] = task
             task.add_done_callback(lambda _: self._sealing.pop(full.path, None))
-        sealed = await asyncio.shield(task)
+        try:
+            sealed = await asyncio.shield(task)
+        except JackCaptureError as error:
+            await self._note_unsealed(stream, full, error)
+            raise
+        stream.sealing_error = ""
+        if self._notes.has(full.path):
+            await asyncio.to_thread(self._notes.remove, full.path)
         take = stream.take
         if take is not None and full.take_number == take.number:
             take.pending.pop(full.chunk_index, None)
@@ -133,10 +149,20 @@ class ChunkKeeper:
         self.spawn(self._seal_quietly(stream, full))
 
     async def _seal_quietly(self, stream: ManagedStream, full: StreamChunkFull) -> None:
-        try:
+        with contextlib.suppress(JackCaptureError):  # it is noted
             await self.seal(stream, full)
-        except JackCaptureError as error:
+
+    async def _note_unsealed(self, stream: ManagedStream, full: StreamChunkFull, error: JackCaptureError) -> None:
+        """Take note that a chunk waits in staging, for the time being and, should we end, for whoever comes next."""
+        if not stream.sealing_error:  # it is tried again every second
             log.error("%s: chunk %d is not sealed: %s", stream.uri, full.chunk_index, error)
+        stream.sealing_error = error.message
+        if not isinstance(error, StorageError):
+            return
+        try:
+            await asyncio.to_thread(self._notes.write, full)
+        except JackCaptureError as failure:
+            log.error("%s", failure)
 
     # --- in the background ---
 

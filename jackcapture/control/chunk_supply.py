@@ -1,14 +1,18 @@
 """Makes staging chunks ahead of need, and seals full ones into the store. The blocking work runs on threads."""
 
 import asyncio
+import contextlib
 import logging
 import math
-import os
+import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.control.contents import Contents
-from jackcapture.errors import JackCaptureError, NotFoundError, StorageFullError
+from jackcapture.control.disk_space import DiskSpace
+from jackcapture.errors import JackCaptureError, NotFoundError
 from jackcapture.model.addresses import Content, Staging, StagingOverview, staging_of
 from jackcapture.model.overviews import overview_bytes, overview_room
 from jackcapture.model.streams import StreamDefinition
@@ -22,7 +26,6 @@ log = logging.getLogger(__name__)
 
 MIN_SPARES = 2
 MAX_SPARES = 256
-_RESERVE_PART = 20  # on a small disk: at most this part of it is reserved
 
 
 class ChunkSupply:
@@ -33,6 +36,8 @@ class ChunkSupply:
         self._store = store
         self._catalog = catalog
         self._contents = contents
+        self.space = DiskSpace(settings, store)
+        self._begun: dict[int, float] = {}  # by thread
         # Two pools: a spare must not wait behind the fsync of a full chunk.
         self._making = ThreadPoolExecutor(2, thread_name_prefix="spares")
         self._sealing = ThreadPoolExecutor(settings.seal_threads, thread_name_prefix="seal")
@@ -42,14 +47,12 @@ class ChunkSupply:
         seconds_per_chunk = definition.chunk_frames / definition.sample_rate
         return min(MAX_SPARES, max(MIN_SPARES, math.ceil(self._settings.spare_seconds / seconds_per_chunk)))
 
-    async def make(self, definition: StreamDefinition) -> str:
-        """Make a preallocated chunk with its overview, and give its path.
+    async def make(self, definition: StreamDefinition, *, first: bool = False) -> str:
+        """Make a preallocated chunk with its overview, and give its path; `first`: for a take that is to begin.
 
         Raises `StorageFullError` with the bytes needed.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._making, self._make, definition.uri, definition.chunk_size_bytes, overview_room(definition)
-        )
+        return await asyncio.get_running_loop().run_in_executor(self._making, self._make, definition, first)
 
     async def discard(self, path: str) -> None:
         """Remove a chunk that holds nothing, and its overview."""
@@ -57,33 +60,44 @@ class ChunkSupply:
 
     async def seal(self, full: StreamChunkFull) -> SealedChunk:
         """Seal a full chunk and its overview, and enter them in the catalog. May be repeated after any failure."""
-        return await asyncio.get_running_loop().run_in_executor(self._sealing, self._seal, full)
+        return await asyncio.get_running_loop().run_in_executor(self._sealing, self._seal_busily, full)
+
+    def busy_seconds(self) -> float:
+        """Give how long the chunk that is longest under way to the disk has been so; 0 if none is."""
+        now = time.monotonic()
+        return max((now - began for began in list(self._begun.values())), default=0.0)
+
+    @contextlib.contextmanager
+    def _busy(self) -> Iterator[None]:
+        """Note that this thread is busy with the disk."""
+        me = threading.get_ident()
+        self._begun[me] = time.monotonic()
+        try:
+            yield
+        finally:
+            del self._begun[me]
 
     def close(self) -> None:
         """Wait for what is under way and end the threads."""
         self._making.shutdown()
         self._sealing.shutdown()
 
-    def _make(self, uri: str, chunk_size: int, overview_size: int) -> str:
-        size = chunk_size + overview_size
-        space = os.statvfs(self._store.staging_directory)
-        free = space.f_bavail * space.f_frsize
-        reserve = min(self._settings.disk_reserve_bytes, space.f_blocks * space.f_frsize // _RESERVE_PART)
-        if free < size + reserve:
-            raise StorageFullError(
-                f"{uri}: no room for the next chunk in {self._store.staging_directory}: it needs {size} bytes, "
-                f"{free} are free and {reserve} of them are kept in reserve; make room, then start again",
-                path=self._store.staging_directory,
-                bytes_needed=size,
-                bytes_free=free,
-            )
-        return self._store.path(self._store.create_staging(chunk_size, overview_size))
+    def _make(self, definition: StreamDefinition, first: bool) -> str:
+        overview_size = overview_room(definition)
+        with self._busy():
+            self.space.check_chunk(definition, definition.chunk_size_bytes + overview_size, first=first)
+            return self._store.path(self._store.create_staging(definition.chunk_size_bytes, overview_size))
+
+    def _seal_busily(self, full: StreamChunkFull) -> SealedChunk:
+        with self._busy():
+            return self._seal(full)
 
     def _seal(self, full: StreamChunkFull) -> SealedChunk:
         uri = parse_stream_uri(full.stream_uri)
         staging = staging_of(full.path)
         known = self._known(uri, full)
         if known is None:
+            self.space.check_copy(uri, full.chunk_index, full.bytes_written)
             content = self._store.make_ready(staging, full.bytes_written)
             with self._contents.entering():
                 known = self._enter(uri, full, staging, content)

@@ -11,8 +11,11 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
+from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.engine_process import EngineProcess
+from jackcapture.control.events import EventPublisher
+from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
 from jackcapture.control.streams import Streams
@@ -46,9 +49,14 @@ class Control:
         self.supply = ChunkSupply(settings, store, catalog, self.contents)
         # Apart from the loop's own threads, so that a status never waits behind long slices.
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")
+        self.reads = PatientReads()
+        self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
         self.retention = RetentionKeeper(catalog, self.contents, self.streams)
+        self.disks = DiskWatch(
+            settings.disk_low_seconds, self.supply, self.reads, self.streams.all, self.events.publish
+        )
         self._engine = EngineProcess(
             settings,
             store.staging_directory,
@@ -82,7 +90,8 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
-        tasks = [asyncio.create_task(work) for work in (self._server.serve(), self._keep(), self.retention.keep())]
+        works = (self._server.serve(), self._keep(), self._watch_disks(), self.retention.keep())
+        tasks = [asyncio.create_task(work) for work in works]
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())
         try:
@@ -103,6 +112,15 @@ class Control:
             self.streams.wants_state.clear()
             await self._look_after_engine()
 
+    async def _watch_disks(self) -> None:
+        """Look at the disks every second, whatever the engine does."""
+        while True:
+            try:
+                await self.disks.look()
+            except Exception:
+                log.exception("while looking at the disks")
+            await asyncio.sleep(STATE_INTERVAL)
+
     async def _look_after_engine(self) -> None:
         try:
             asked_at = time.monotonic()
@@ -117,13 +135,14 @@ class Control:
             log.exception("while looking after the engine")
 
     async def _tidy(self, engine: messages.EngineState) -> None:
-        in_use = self.streams.staging_in_use(engine)
+        in_use = await self.streams.staging_in_use(engine)
         if in_use is None:
             log.warning("staging may hold what is left of a take; nothing is removed from it")
             return
         await asyncio.to_thread(discard_orphans, self.store, self.contents, in_use, self.started_at_ns)
 
-    def _on_broadcast(self, broadcast: Broadcast) -> None:
+    def _on_broadcast(self, broadcast: Broadcast, data: bytes) -> None:
+        self.events.forward(data)
         self.streams.on_event(broadcast.event)
 
     async def _close(self) -> None:
@@ -134,10 +153,15 @@ class Control:
         if self._server is not None:
             await self._server.close()
         await self.streams.close()
-        await self._engine.stop()
+        if await self.streams.keep_unsealed():
+            await self._engine.stop()
+        else:
+            log.error("the engine runs on, for it alone knows of chunks that are not sealed; make room and start again")
         await self.link.close()
         self.retention.close()
+        self.events.close()
         self.supply.close()
+        self.reads.close()
         self.cutting.shutdown()
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from jackcapture.catalog import Catalog, StreamRecord
@@ -38,14 +38,30 @@ def render_definition(definition: StreamDefinition) -> bytes:
 
 def enter_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> Artifact:
     """Put the manifest of a stream, as it stands, into store and catalog. Blocks; linear in its length."""
-    uri = stream.definition.uri
+    document = render_manifest(store, catalog, stream)
+    ended = [take["number"] for take in document["takes"] if take["samples"] is not None]
 
     def add_row(sealed: Sealed) -> Artifact:
-        artifact = _artifact(sealed, "manifest", MANIFEST_TYPE, uri, (stream.definition_artifact,))
+        artifact = replace(
+            _artifact(sealed, "manifest", MANIFEST_TYPE, stream.definition.uri, (stream.definition_artifact,)),
+            metadata={"last_take": ended[-1] if ended else 0},
+        )
         catalog.add_artifact(artifact)
         return artifact
 
-    return contents.enter_document(_rendered(render_manifest(store, catalog, stream)), add_row)
+    return contents.enter_document(_rendered(document), add_row)
+
+
+def ensure_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> None:
+    """Enter the manifest of a stream unless there is one that tells of the end of its last take. Blocks.
+
+    Control may have died, or the disk may have been full, after the end of the take was entered.
+    """
+    uri = stream.definition.uri
+    ended = [record.take.number for record in catalog.takes(uri) if record.take.samples is not None]
+    newest = catalog.artifacts(kind="manifest", stream_uri=uri, limit=1)
+    if ended and not any(manifest.metadata.get("last_take") == ended[-1] for manifest in newest):
+        enter_manifest(store, contents, catalog, stream)
 
 
 def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dict[str, Any]:

@@ -30,9 +30,12 @@ Reply = TypeVar("Reply", bound=messages.Reply)
 
 
 class EngineLink:
-    """One DEALER and one SUB; both reconnect by themselves when the engine is started again."""
+    """One DEALER and one SUB; both reconnect by themselves when the engine is started again.
 
-    def __init__(self, runtime: str, on_event: Callable[[Broadcast], None]) -> None:
+    `on_event` is called with each broadcast, and with its bytes as they came.
+    """
+
+    def __init__(self, runtime: str, on_event: Callable[[Broadcast, bytes], None]) -> None:
         self._runtime = runtime
         self._context = zmq.asyncio.Context()
         self._requests = self._requester()
@@ -99,10 +102,11 @@ class EngineLink:
 
     async def _receive_replies(self) -> None:
         while True:
+            await asyncio.sleep(0)  # a socket that always has something to read would not let go of the loop
             data = await self._requests.recv()
             with contextlib.suppress(asyncio.InvalidStateError):
                 try:
-                    envelope = decode_envelope(data)
+                    envelope = decode_envelope(data, messages.Reply)
                 except JackCaptureError as error:
                     log.warning("the engine sent a malformed reply: %s", error)
                     continue
@@ -112,6 +116,7 @@ class EngineLink:
 
     async def _receive_events(self) -> None:
         while True:
+            await asyncio.sleep(0)
             data = await self._events.recv()
             try:
                 broadcast = decode_broadcast(data)
@@ -119,6 +124,6 @@ class EngineLink:
                 log.warning("the engine sent a malformed event: %s", error)
                 continue
             try:
-                self._on_event(broadcast)
+                self._on_event(broadcast, data)
             except Exception:
                 log.exception("while handling %s", type(broadcast.event).__name__)

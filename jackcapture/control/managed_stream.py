@@ -33,6 +33,12 @@ class LiveTake:
     noted_latencies: tuple[Latency, ...] = ()  # those that the catalog has
     noting: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while latencies are entered, the newest last
 
+    def seconds_in_chunk(self, definition: StreamDefinition) -> float:
+        """Give how long the chunk in progress lasts at least: of MIDI it may be full at any moment."""
+        if not definition.is_audio:
+            return 0.0
+        return (self.next_sample + definition.chunk_frames - self.head_sample) / definition.sample_rate
+
     def see_ports(self, ports: Iterable[PortConnections]) -> None:
         """Take the latencies of ports that are connected; what was connected last is what a port has recorded."""
         known = dict(enumerate(self.latencies))
@@ -49,7 +55,11 @@ class ManagedStream:
     take: LiveTake | None = None
     engine_state: StreamState | None = None
     error: str = ""  # why the last take ended by itself, or why the stream cannot be attached
+    space_error: str = ""  # why the take that runs gets no more chunks
+    sealing_error: str = ""  # why full chunks wait in staging
     is_topping_up: bool = False
+    has_manifest: bool = False  # of all takes that have ended; False: it has to be looked up
+    is_in_trouble: bool = False  # reconciling failed the last time
     changed_at: float = 0.0  # on time.monotonic: when it was last started or stopped
 
     @property
@@ -72,7 +82,14 @@ class ManagedStream:
         """Why nothing is recorded at present, although a take runs, or why the last take ended by itself."""
         if self.is_recording:
             return "" if self.engine_state is None else self.engine_state.error
+        if self.take is not None and self.sealing_error:  # it has ended, and cannot be sealed
+            return self.take.error or self.sealing_error
         return self.error
+
+    @property
+    def notice(self) -> str:
+        """What users should know of the stream: its trouble, or what stands in the way of its storage."""
+        return self.trouble or self.space_error or self.sealing_error
 
     @property
     def status(self) -> StreamStatus:
@@ -82,4 +99,4 @@ class ManagedStream:
             if self.trouble:
                 return StreamStatus.ERROR
             return seen.status if seen is not None and seen.status in RUNNING else StreamStatus.RECORDING
-        return StreamStatus.ERROR if self.error else StreamStatus.STOPPED
+        return StreamStatus.ERROR if self.trouble else StreamStatus.STOPPED

@@ -44,9 +44,9 @@ def _locked(settings: Settings, progress: Progress) -> Iterator[CheckPlace]:
 
 
 def _staging_in_use(place: CheckPlace) -> frozenset[str] | None:
-    """Give nothing, unless a take has not ended: what is in staging may be all that is left of it, so nobody knows."""
+    """Give what waits to be sealed; None if a take has not ended: staging may have all that is left of it."""
     try:
         with Audit(place.catalog_path) as audit:
-            return None if audit.has_unfinished_takes() else frozenset()
+            return None if audit.has_unfinished_takes() else Survey(place.root, place.files).noted()
     except StorageError:
         return None

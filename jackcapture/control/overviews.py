@@ -1,18 +1,20 @@
 """Puts the overview of a range together from those of its chunks, sealed or not. Everything here blocks.
 
-A chunk that has no overview, or one that cannot be read, is looked at itself: that takes longer and shows the same.
+What is finer than their blocks of 256 frames is made from the samples, of exactly the range that was asked for. So is
+the overview of a chunk that has none, or one that cannot be read: that takes longer and shows the same.
 """
 
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.excerpts import Excerpt, Piece, open_piece
 from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError, StorageDamagedError, StorageError
-from jackcapture.formats.overview import MAX, MIN, RMS, blocks_of, combine, read_blocks
+from jackcapture.formats.overview import MAX, MIN, RMS, blocks_of, combine, points_of, read_blocks
 from jackcapture.formats.samples import decode_samples
 from jackcapture.model.addresses import Content, StagingOverview
 from jackcapture.model.overviews import OVERVIEW_FRAMES, overview_block_bytes, overview_blocks
@@ -34,10 +36,29 @@ log = logging.getLogger(__name__)
 MAX_VALUES = 100_000
 """Points times channels of a result: what one message can carry and a client can read in a moment."""
 
-_BATCH_BLOCKS = 1 << 16  # what is combined at once: a day is longer than the memory that it should take
+_BATCH_VALUES = 1 << 17  # of blocks times channels, combined at once: a day is longer than the memory it should take
 _READ_BLOCKS = 1 << 10  # of a chunk that is looked at itself
+_READ_BYTES = 4 << 20  # of its samples
 _DECIMALS = 6  # -120 dB
 _LARGEST = 3.4028235e38  # in place of infinity, which JSON does not have
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Points of `frames_per_point` frames each, side by side, over the sample positions `[begin, end)`.
+
+    They are made `from_samples`, or else from the blocks of the overviews that the chunks have.
+    """
+
+    begin: int
+    end: int
+    frames_per_point: int
+    from_samples: bool
+
+    @property
+    def points(self) -> int:
+        """How many there are."""
+        return -(-(self.end - self.begin) // self.frames_per_point)
 
 
 def check_points(definition: StreamDefinition, points: int) -> None:
@@ -46,38 +67,66 @@ def check_points(definition: StreamDefinition, points: int) -> None:
         raise InvalidValueError(f"{points} points: an overview has 1 to {MAX_VALUES}", points=points)
 
 
+def scale_of_points(excerpt: Excerpt, most: int) -> Scale:
+    """Give the finest scale that shows an excerpt with at most `most` points.
+
+    A point of fewer frames than a block has any number of them; one of more has a multiple of a block's.
+    """
+    fine = -(-excerpt.frames // most)
+    if fine < OVERVIEW_FRAMES:
+        return scale_of_frames(excerpt, fine)
+    begin, end = _outwards(excerpt)
+    return Scale(begin, end, OVERVIEW_FRAMES * overview_blocks(-(-(end - begin) // most)), from_samples=False)
+
+
+def scale_of_frames(excerpt: Excerpt, frames_per_point: int) -> Scale:
+    """Give the scale with so many frames per point: over whole blocks if it is a multiple of theirs, else exact."""
+    if frames_per_point % OVERVIEW_FRAMES:
+        return Scale(excerpt.from_sample, excerpt.to_sample, frames_per_point, from_samples=True)
+    return Scale(*_outwards(excerpt), frames_per_point, from_samples=False)
+
+
+def points_at(store: Store, catalog: Catalog, excerpt: Excerpt, scale: Scale, progress: Progress) -> "Floats":
+    """Give the points of an excerpt: float64, shape (points, channels, 3); min, max, RMS."""
+
+    def number_of(positions: "Integers") -> "Integers":
+        return (positions - scale.begin) // scale.frames_per_point
+
+    return _gather(store, catalog, excerpt, number_of, progress, from_samples=scale.from_samples)
+
+
+def columns_at(store: Store, catalog: Catalog, excerpt: Excerpt, columns: int, progress: Progress) -> "Floats":
+    """Give an excerpt in so many columns of equal width: float64, shape (columns, channels, 3); min, max, RMS.
+
+    Where a column is of fewer frames than a block it is exact, else a block counts where it begins. Where there are
+    more columns than frames, each shows the frame that it lies in.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    parts = min(columns, excerpt.frames)
+
+    def number_of(positions: "Integers") -> "Integers":
+        # The first block may begin before the excerpt.
+        return np.maximum(positions - excerpt.from_sample, 0) * parts // excerpt.frames
+
+    from_samples = excerpt.frames < parts * OVERVIEW_FRAMES
+    values = _gather(store, catalog, excerpt, number_of, progress, from_samples=from_samples)
+    return values[np.arange(columns) * parts // columns]
+
+
 def overview_of(store: Store, catalog: Catalog, excerpt: Excerpt, points: int, progress: Progress) -> OverviewResult:
     """Give the overview of an excerpt with at most `points` points."""
     import numpy as np  # noqa: PLC0415 - control starts without it
 
     audio = excerpt.definition.audio
-    first, last = excerpt.pieces[0], excerpt.pieces[-1]
-    begin = first.first_sample + _blocks(first, audio.frame_bytes).start * OVERVIEW_FRAMES
-    end = min(last.end_sample, last.first_sample + _blocks(last, audio.frame_bytes).stop * OVERVIEW_FRAMES)
-    most = max(1, min(points, MAX_VALUES // audio.channels))
-    frames_per_point = OVERVIEW_FRAMES * overview_blocks(-(-(end - begin) // most))
-    combined: list[Combined] = []
-    batch: list[Combined] = []
-    waiting = 0
-    for piece in excerpt.pieces:
-        blocks = _blocks(piece, audio.frame_bytes)
-        starts = piece.first_sample + OVERVIEW_FRAMES * np.arange(blocks.start, blocks.stop)
-        frames = np.minimum(piece.end_sample - starts, OVERVIEW_FRAMES)
-        numbers = (starts - begin) // frames_per_point
-        for found in _read(store, catalog, excerpt, piece, blocks):
-            batch.append((found, frames[: len(found)], numbers[: len(found)]))
-            frames, numbers = frames[len(found) :], numbers[len(found) :]
-            waiting += len(found)
-            if waiting >= _BATCH_BLOCKS:
-                progress(int(starts[0]) - begin, end - begin, "frames")
-                combined.append(_combined(batch))
-                batch, waiting = [], 0
-    values = np.nan_to_num(_combined(combined + batch)[0], posinf=_LARGEST, neginf=-_LARGEST).round(_DECIMALS)
+    scale = scale_of_points(excerpt, max(1, min(points, MAX_VALUES // audio.channels)))
+    values = points_at(store, catalog, excerpt, scale, progress)
+    values = np.nan_to_num(values, posinf=_LARGEST, neginf=-_LARGEST).round(_DECIMALS)
     return OverviewResult(
         stream_uri=excerpt.definition.uri,
-        sample_range=(begin, end),
+        sample_range=(scale.begin, scale.end),
         sample_rate=audio.sample_rate,
-        frames_per_point=frames_per_point,
+        frames_per_point=scale.frames_per_point,
         points=len(values),
         channels=audio.channels,
         waveforms=tuple(
@@ -87,6 +136,71 @@ def overview_of(store: Store, catalog: Catalog, excerpt: Excerpt, points: int, p
         takes=excerpt.takes,
         gaps=tuple(GapResult(gap.position, gap.frames, gap.cause.value) for gap in excerpt.gaps),
     )
+
+
+def _outwards(excerpt: Excerpt) -> tuple[int, int]:
+    """Give the range of the blocks in which an excerpt lies."""
+    first, last = excerpt.pieces[0], excerpt.pieces[-1]
+    frame_bytes = excerpt.definition.audio.frame_bytes
+    begin = first.first_sample + _blocks(first, frame_bytes).start * OVERVIEW_FRAMES
+    return begin, min(last.end_sample, last.first_sample + _blocks(last, frame_bytes).stop * OVERVIEW_FRAMES)
+
+
+def _gather(
+    store: Store,
+    catalog: Catalog,
+    excerpt: Excerpt,
+    number_of: "Callable[[Integers], Integers]",
+    progress: Progress,
+    *,
+    from_samples: bool,
+) -> "Floats":
+    """Give the points of an excerpt; `number_of` gives the number of the point that a sample position belongs to."""
+    read = _points_of_samples if from_samples else _points_of_blocks
+    combined: list[Combined] = []
+    batch: list[Combined] = []
+    waiting = 0
+    for piece in excerpt.pieces:
+        for position, part in read(store, catalog, excerpt, piece, number_of):
+            batch.append(part)
+            waiting += len(part[0]) * excerpt.definition.ports
+            if from_samples or waiting >= _BATCH_VALUES:
+                progress(max(0, position - excerpt.from_sample), excerpt.frames, "frames")
+            if waiting >= _BATCH_VALUES:
+                combined.append(_combined(batch))
+                batch, waiting = [], 0
+    return _combined(combined + batch)[0]
+
+
+def _points_of_blocks(
+    store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece, number_of: "Callable[[Integers], Integers]"
+) -> Iterator[tuple[int, "Combined"]]:
+    """Give a piece's blocks, each as a point still to be combined, and the sample position of the first."""
+    import numpy as np  # noqa: PLC0415
+
+    blocks = _blocks(piece, excerpt.definition.audio.frame_bytes)
+    starts = piece.first_sample + OVERVIEW_FRAMES * np.arange(blocks.start, blocks.stop)
+    frames = np.minimum(piece.end_sample - starts, OVERVIEW_FRAMES)
+    numbers = number_of(starts)
+    at = 0
+    for found in _read(store, catalog, excerpt, piece, blocks):
+        stop = at + len(found)
+        yield int(starts[at]), (found, frames[at:stop], numbers[at:stop])
+        at = stop
+
+
+def _points_of_samples(
+    store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece, number_of: "Callable[[Integers], Integers]"
+) -> Iterator[tuple[int, "Combined"]]:
+    """Give a piece's points, in parts, and the sample position of each."""
+    import numpy as np  # noqa: PLC0415
+
+    position = piece.from_sample
+    step = max(1, _READ_BYTES // excerpt.definition.audio.frame_bytes)
+    inside = range(position - piece.first_sample, piece.to_sample - piece.first_sample, step)
+    for samples in _samples(store, catalog, excerpt, piece, inside):
+        yield position, points_of(samples, number_of(position + np.arange(len(samples))))
+        position += len(samples)
 
 
 def _blocks(piece: Piece, frame_bytes: int) -> range:
@@ -133,19 +247,25 @@ def _overviews(catalog: Catalog, excerpt: Excerpt, piece: Piece) -> Iterator[Con
 def _blocks_of_samples(
     store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece, blocks: range
 ) -> Iterator["Floats"]:
+    end = min(blocks.stop * OVERVIEW_FRAMES, piece.end_sample - piece.first_sample)
+    inside = range(blocks.start * OVERVIEW_FRAMES, end, _READ_BLOCKS * OVERVIEW_FRAMES)
+    for samples in _samples(store, catalog, excerpt, piece, inside):
+        yield blocks_of(samples)
+
+
+def _samples(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece, inside: range) -> Iterator["Floats"]:
+    """Give the samples of a chunk; `inside` are its frames, in steps of what is read at once."""
     audio = excerpt.definition.audio
-    samples = piece.end_sample - piece.first_sample
     descriptor = open_piece(store, catalog, excerpt, piece)
     try:
-        for block in range(blocks.start, blocks.stop, _READ_BLOCKS):
-            start = block * OVERVIEW_FRAMES
-            end = min(min(block + _READ_BLOCKS, blocks.stop) * OVERVIEW_FRAMES, samples)
-            data = os.pread(descriptor, (end - start) * audio.frame_bytes, start * audio.frame_bytes)
-            if len(data) != (end - start) * audio.frame_bytes:
+        for start in inside:
+            size = (min(start + inside.step, inside.stop) - start) * audio.frame_bytes
+            data = os.pread(descriptor, size, start * audio.frame_bytes)
+            if len(data) != size:
                 raise StorageDamagedError(
                     f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} ends too early"
                 )
-            yield blocks_of(decode_samples(data, audio))
+            yield decode_samples(data, audio)
     except OSError as error:
         raise StorageError(f"{store.path(piece.address)} cannot be read: {error.strerror}") from error
     finally:

@@ -1,13 +1,10 @@
 """Checks the sources of a new stream against the JACK graph: what could never be recorded is refused at once."""
 
-import re
 from collections.abc import Iterable, Sequence
 
 from jackcapture.errors import InvalidValueError
+from jackcapture.model.patterns import compile_pattern
 from jackcapture.protocol.messages import Port, PortType
-
-_PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
-"""What `re.compile` raises: the last two at absurd repeats and nesting."""
 
 
 def check_sources(sources: Iterable[str], wanted: PortType, ports: Sequence[Port]) -> None:
@@ -40,11 +37,11 @@ def _check_port(port: Port, wanted: PortType) -> None:
 
 def _check_pattern(source: str, wanted: PortType, ports: Sequence[Port]) -> None:
     try:
-        pattern = re.compile(source)
-    except _PATTERN_ERRORS as error:
+        pattern = compile_pattern(source)
+    except InvalidValueError as error:
         raise InvalidValueError(
-            f"source {source!r} is no port of the graph and no regular expression over port names: {error}; write a "
-            "backslash before characters such as ( and [ that are meant as they are",
+            f"source {source!r} is no port of the graph and no regular expression over port names: {error.message}; "
+            "write a backslash before characters such as ( and [ that are meant as they are",
             source=source,
         ) from None
     matching = [port for port in ports if port.is_output and pattern.fullmatch(port.name)]

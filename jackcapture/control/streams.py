@@ -12,9 +12,10 @@ from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.chunk_keeping import ChunkKeeper
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
-from jackcapture.control.documents import enter_definition, enter_manifest
+from jackcapture.control.documents import ensure_manifest, enter_definition
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
+from jackcapture.control.unsealed import UnsealedNotes
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.addresses import Staging, staging_of
 from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
@@ -44,7 +45,8 @@ class Streams:
         self._catalog = catalog
         self._contents = contents
         self._link = link
-        self._chunks = ChunkKeeper(supply, link, self._stop_for_lack_of_space)
+        self._notes = UnsealedNotes(store.staging_directory)
+        self._chunks = ChunkKeeper(supply, link, self._notes, self._stop_for_lack_of_space)
         self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
         self._creating = asyncio.Lock()
         self.wants_state = asyncio.Event()
@@ -57,8 +59,9 @@ class Streams:
         parsed = parse_stream_uri(uri)
         stream = self._streams.get(parsed)
         if stream is None:
-            self._catalog.stream(parsed)  # raises, naming those there are
-            raise InvalidValueError(f"{uri} is in the catalog, but was not loaded")
+            known = sorted(self._streams)[:20]  # not from the catalog: its disk may not answer
+            there_are = f"there are {', '.join(known)}" if known else "there are none; create one first"
+            raise NotFoundError(f"no stream {uri}; {there_are}", uri=uri, known=known)
         return stream
 
     def all(self) -> list[ManagedStream]:
@@ -129,8 +132,14 @@ class Streams:
         streams = self._named(uris)
         async with _locked(streams):
             for stream in streams:
-                if stream.take is not None:
+                if stream.is_recording:
                     raise ConflictError(f"{stream.uri} is recording already; stop it first", uri=stream.uri)
+                if stream.take is not None:
+                    raise ConflictError(
+                        f"{stream.uri}: take {stream.take.number} has ended and is not all in the store yet: "
+                        f"{stream.trouble or 'it is being sealed'}",
+                        uri=stream.uri,
+                    )
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
             chunks = await self._chunks.first_chunks(streams)
@@ -164,7 +173,7 @@ class Streams:
             if len(streams) > 1:
                 state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
                 stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
-            await asyncio.gather(*(self._stop(stream, stop_frame) for stream in streams))
+            await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams
 
     async def stop_all(self) -> None:
@@ -172,6 +181,19 @@ class Streams:
         recording = [stream.uri for stream in self.all() if stream.is_recording]
         if recording:
             await self.stop(recording)
+
+    async def keep_unsealed(self) -> bool:
+        """See that what could not be sealed is found when engine and control are gone; False if that cannot be."""
+        pending = [full for stream in self.all() if stream.take is not None for full in stream.take.pending.values()]
+        try:
+            for full in pending:
+                await asyncio.to_thread(self._notes.write, full)
+        except JackCaptureError as error:
+            log.error("%s", error)
+            return False
+        if pending:
+            log.warning("%d chunks wait in staging until there is room to seal them", len(pending))
+        return True
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -261,13 +283,21 @@ class Streams:
         while take.pending:
             await asyncio.gather(*(self._chunks.seal(stream, full) for full in list(take.pending.values())))
         await self._note_latencies(stream, take)
+        stream.has_manifest = False
         await asyncio.to_thread(
             self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
         )
         await self._chunks.discard(take.given)
         stream.error = take.error
         stream.take = None
-        await asyncio.to_thread(enter_manifest, self._store, self._contents, self._catalog, stream.record)
+        stream.space_error = ""
+        await self._ensure_manifest(stream)
+
+    async def _ensure_manifest(self, stream: ManagedStream) -> None:
+        """Put the manifest of what has ended into the store, unless it is there; if that fails it is tried again."""
+        if not stream.has_manifest:
+            await asyncio.to_thread(ensure_manifest, self._store, self._contents, self._catalog, stream.record)
+            stream.has_manifest = True
 
     # --- what the engine says ---
 
@@ -321,10 +351,13 @@ class Streams:
                     continue
                 try:
                     await self._reconcile(stream, engine, states.get(stream.uri))
+                    stream.is_in_trouble = False
                 except JackCaptureError as error:
-                    log.warning("%s: %s", stream.uri, error)
+                    if not stream.is_in_trouble:  # it is tried again every second
+                        log.warning("%s: %s", stream.uri, error)
+                    stream.is_in_trouble = True
 
-    def staging_in_use(self, engine: messages.EngineState) -> set[Staging] | None:
+    async def staging_in_use(self, engine: messages.EngineState) -> set[Staging] | None:
         """Give the staging files that the engine has, or that a take here still needs.
 
         None while a take is not known to be complete: what is in staging may be all that is left of it.
@@ -336,7 +369,7 @@ class Streams:
         for stream in self.all():
             if stream.take is not None:
                 has |= {*stream.take.given, *(full.path for full in stream.take.pending.values())}
-        return {staging_of(path) for path in has if path}
+        return {staging_of(path) for path in has if path} | await asyncio.to_thread(self._notes.chunks)
 
     async def _reconcile(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         stream.engine_state = state
@@ -361,6 +394,8 @@ class Streams:
                 self._chunks.top_up_soon(stream)
         if state is None and engine.connected and stream.take is None:
             await self._attach_quietly(stream, engine)
+        if stream.take is None:
+            await self._ensure_manifest(stream)
 
     async def _adopt(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         """Take up a take that an earlier control began: from the engine, or, if that is gone too, from the catalog."""
@@ -384,10 +419,22 @@ class Streams:
                 noted_latencies=known,
             )
         elif last is not None and unfinished:
+            noted = await asyncio.to_thread(self._notes.of_take, stream.uri, last.take.number)
             stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
-            stream.take.ended_samples = last.sealed_samples
+            stream.take.pending = {full.chunk_index: full for full in noted}
+            stream.take.head_sample = await asyncio.to_thread(self._end_of, last, noted)
+            stream.take.ended_samples = stream.take.head_sample - last.take.first_sample
             stream.take.ended_at_ns = time.time_ns()
-            stream.take.error = "engine and control ended without notice; the take ends with its last sealed chunk"
+            stream.take.error = (
+                "engine and control ended while chunks waited in staging; the take ends with the last of those"
+                if noted
+                else "engine and control ended without notice; the take ends with its last sealed chunk"
+            )
+
+    def _end_of(self, last: TakeRecord, noted: list[StreamChunkFull]) -> int:
+        """Give the position after the last chunk of a take, sealed or noted: a later one may be sealed already."""
+        sealed = self._catalog.sealed_end(last.take.uri, last.take.number)
+        return max(sealed, *(full.first_sample + full.samples_written for full in noted), last.take.first_sample)
 
     async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
         """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
@@ -473,8 +520,9 @@ class Streams:
 
     async def _stop_for_lack_of_space(self, stream: ManagedStream) -> None:
         async with _locked([stream]):
-            if not stream.is_recording:
+            if stream.take is None or not stream.is_recording or not stream.space_error:  # there may be room again
                 return
+            stream.take.error = stream.space_error
             try:
                 await self._stop(stream, AT_ONCE)
             except JackCaptureError as error:

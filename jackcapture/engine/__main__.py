@@ -9,6 +9,7 @@ from jackcapture.engine.daemon import EngineDaemon, EngineSettings
 from jackcapture.engine.hooks import hold_interpreter_from_environment, hooks_from_environment
 from jackcapture.errors import JackCaptureError
 from jackcapture.lock import ENGINE_LOCK, ProcessLock
+from jackcapture.logs import log_to_standard_error
 from jackcapture.protocol.sockets import make_runtime_directory
 
 
@@ -22,7 +23,7 @@ def main() -> int:
     parser.add_argument("--client-name", default="jackcapture")
     parser.add_argument("--ring-seconds", type=float, default=10.0)
     options = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="engine: %(levelname)s: %(message)s", stream=sys.stderr)
+    log_to_standard_error("engine")
     try:
         runtime = make_runtime_directory(options.runtime)
         with ProcessLock(os.path.join(runtime, ENGINE_LOCK), f"the engine of {runtime}"):

@@ -12,6 +12,8 @@ from jackcapture.model.overviews import overview_path
 
 log = logging.getLogger(__name__)
 
+MAX_PATH_LENGTH = 4096  # PATH_MAX of Linux
+
 
 class ChunkFile:
     """A preallocated staging file of `size` bytes, mapped at `address`, and its overview, if there is one.
@@ -86,8 +88,17 @@ def _map_overview(chunk_path: str, size: int) -> _MappedFile | None:
         return None
 
 
+def check_path_length(path: str) -> None:
+    """Raise `InvalidValueError` for what is too long to be a path: to resolve its links could take hours."""
+    if len(path) > MAX_PATH_LENGTH:
+        raise InvalidValueError(
+            f"chunk path {path[:100]!r}... has {len(path)} characters: a path has at most {MAX_PATH_LENGTH}"
+        )
+
+
 def check_chunk_path(path: str, staging_directory: str) -> str:
     """Check that a path lies below the staging directory, links resolved; raises `InvalidValueError` if not."""
+    check_path_length(path)
     if "\0" in path or not os.path.isabs(path):
         raise InvalidValueError(f"chunk path {path!r}: it must be an absolute path below {staging_directory}")
     real = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))

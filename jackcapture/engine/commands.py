@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from jackcapture.engine.chunks import check_chunk_path
+from jackcapture.engine.chunks import check_chunk_path, check_path_length
 from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
@@ -19,6 +19,12 @@ from jackcapture.protocol.framing import error_payload
 log = logging.getLogger(__name__)
 
 Reply = Callable[[messages.Payload], None]
+
+MAX_NAMED_STREAMS = 1024
+"""Streams that one request may name; an engine has fewer."""
+
+MAX_WAITING = 4096
+"""Commands that may wait for the writer."""
 
 
 class Engine(Protocol):
@@ -74,6 +80,7 @@ class Commands:
             case messages.StreamStop():
                 self._stop(payload, reply)
             case messages.ChunkRelease():
+                check_path_length(payload.path)
                 recorder = self._recorder(payload.uri)
                 self._on_writer(lambda: recorder.release(payload.path), reply, messages.Done)
             case messages.StateRequest():
@@ -124,6 +131,10 @@ class Commands:
         self._on_writer(lambda: recorder.stop(command.stop_frame, stopped), reply, None)
 
     def _state(self, request: messages.StateRequest, reply: Reply) -> None:
+        if len(request.uris) > MAX_NAMED_STREAMS:
+            raise InvalidValueError(
+                f"{len(request.uris)} streams are named: at most {MAX_NAMED_STREAMS} may be; name none to ask for all"
+            )
         if not request.drain:
             reply(self.engine.state(request.uris))
             return
@@ -146,6 +157,8 @@ class Commands:
         self, action: Callable[[], Any], reply: Reply, result: Callable[[], messages.Payload] | None
     ) -> None:
         """Run `action` on the writer, then answer with `result` on the main thread (None: it answers by itself)."""
+        if self.engine.writer.waiting >= MAX_WAITING:
+            raise ConflictError(f"{MAX_WAITING} commands wait for the writer already; ask again when some are answered")
 
         def done(outcome: Any) -> None:
             if isinstance(outcome, JackCaptureError):

@@ -1,14 +1,14 @@
 """Connects the sources of a stream's definition to its ports, and keeps what is connected. Main thread only."""
 
 import logging
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jackcapture.engine.jack_client import PATTERN_ERRORS, JackClient
-from jackcapture.errors import ConflictError
+from jackcapture.engine.jack_client import JackClient
+from jackcapture.errors import ConflictError, InvalidValueError
+from jackcapture.model.patterns import compile_pattern
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.protocol.messages import PortConnections
 
@@ -211,7 +211,7 @@ def matches(source: str, names: Iterable[str]) -> list[str]:
     if source in names:
         return [source]
     try:
-        pattern = re.compile(source)
-    except PATTERN_ERRORS:
+        pattern = compile_pattern(source)
+    except InvalidValueError:
         return []  # then it can only be an exact name, such as "synth (left"
     return [name for name in names if pattern.fullmatch(name)]

@@ -34,11 +34,15 @@ from jackcapture.protocol.framing import (
     envelope_id,
     error_payload,
 )
+from jackcapture.protocol.publisher import Publisher
 
 log = logging.getLogger(__name__)
 
 HEAD_INTERVAL = 0.1
 RECONNECT_INTERVAL = 1.0
+RECEIVE_SECONDS = 0.05
+"""How long requests are taken before the rest is looked after, however many there are."""
+
 CYCLE_WAIT = 0.005
 """Seconds between two looks while somebody waits for the next JACK cycle."""
 
@@ -70,7 +74,7 @@ class EngineDaemon:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
-        self._publisher = self._context.socket(zmq.PUB)
+        self._publisher: Publisher | None = None  # while it runs
         self._commands = Commands(self)
         self._client: JackClient | None = None
         self._anchors: dict[int, Anchor] = {}  # by sample rate: where the frames of the next server go on
@@ -134,9 +138,8 @@ class EngineDaemon:
         """Serve until SIGTERM, a shutdown command, or for lack of anybody to serve."""
         runtime = sockets.make_runtime_directory(self._settings.runtime)
         sockets.configure_router(self._router)
-        sockets.configure_publisher(self._publisher)
         self._router.bind(sockets.socket_address(runtime, sockets.ENGINE_COMMANDS))
-        self._publisher.bind(sockets.socket_address(runtime, sockets.ENGINE_EVENTS))
+        self._publisher = Publisher(runtime, sockets.ENGINE_EVENTS)
         signal.signal(signal.SIGTERM, lambda *_: self.on_main(self.end_soon))
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's interrupt is for `up`, which ends us in order
         # We hold the lock: what is there is of an engine that died.
@@ -145,6 +148,7 @@ class EngineDaemon:
         poller = zmq.Poller()
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._publisher.fileno(), zmq.POLLIN)
         try:
             while not self._ending:
                 is_waiting = self.streams.awaits_cycle() or self.outputs.awaits_cycle()
@@ -165,19 +169,23 @@ class EngineDaemon:
                 action = self._inbox.get_nowait()
             except queue.Empty:
                 return
-            action()
+            try:
+                action()
+            except Exception:  # a reply that fails must not end the takes
+                log.exception("an action for the main thread failed")
 
     def _receive(self) -> None:
-        while True:
+        deadline = time.monotonic() + RECEIVE_SECONDS
+        while time.monotonic() < deadline:
             try:
                 identity, *frames = self._router.recv_multipart(flags=zmq.DONTWAIT)
             except zmq.Again:
                 return
-            data = frames[0]
+            data = frames[0] if frames else b""
             try:
                 if len(frames) != 1:
                     raise InvalidValueError(f"a message of {len(frames)} frames: it must have one, an envelope")
-                envelope = decode_envelope(data)
+                envelope = decode_envelope(data, messages.Command)
             except JackCaptureError as error:
                 log.warning("refused a message of %d bytes: %s", len(data), error)
                 self._reply(identity, envelope_id(data), error_payload(error))
@@ -191,6 +199,8 @@ class EngineDaemon:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        if self._publisher is not None:
+            self._publisher.tend()
         self._keep_jack(now)
         self.streams.tick()
         self.outputs.tick()
@@ -263,7 +273,8 @@ class EngineDaemon:
 
     def _announce(self, event: messages.Event) -> None:
         self._sequence += 1
-        self._publisher.send(encode_broadcast(Broadcast(self._sequence, self._id, event)))
+        if self._publisher is not None:
+            self._publisher.send(encode_broadcast(Broadcast(self._sequence, self._id, event)))
 
     def _keeps_anything(self) -> bool:
         """Whether the engine holds what only control can put away."""
@@ -278,7 +289,8 @@ class EngineDaemon:
         self._run_inbox()
         self.writer.finish()
         self._router.close()
-        self._publisher.close()
+        if self._publisher is not None:
+            self._publisher.close()
         for name in (sockets.ENGINE_COMMANDS, sockets.ENGINE_EVENTS):
             sockets.remove_socket(self._settings.runtime, name)
         with contextlib.suppress(OSError):

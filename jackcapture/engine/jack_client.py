@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from jackcapture.engine._rt import ffi, lib
 from jackcapture.engine.hooks import Hooks
 from jackcapture.engine.ring import Anchor
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
+from jackcapture.model.patterns import compile_pattern
 from jackcapture.model.takes import Latency
 from jackcapture.protocol.messages import Port, PortType
 
@@ -38,9 +38,6 @@ _TYPES = {True: b"32 bit float mono audio", False: b"8 bit raw midi"}
 
 HEARTBEAT_SECONDS = 2.0
 """How long JACK may go on without calling us before we take it that it has deactivated us."""
-
-PATTERN_ERRORS = (re.error, OverflowError, RecursionError)
-"""What `re.compile` raises: the last two at `x{99999999999}` and at thousands of parentheses."""
 
 # What JACK-Client 0.5 does not bind.
 _unbound = cffi.FFI()
@@ -359,8 +356,10 @@ def _open(name: str, server: str) -> Any:
 def pattern_matcher(pattern: str) -> Callable[[str], Any]:
     """Compile a regular expression that is looked for anywhere in a port name; raises `InvalidValueError`."""
     try:
-        return re.compile(pattern).search
-    except PATTERN_ERRORS as error:
+        search: Callable[[str], Any] = compile_pattern(pattern).search
+    except InvalidValueError as error:
         raise InvalidValueError(
-            f"{pattern[:100]!r} is not a regular expression over port names: {error}", pattern=pattern
+            f"{pattern[:100]!r} is not a regular expression over port names: {error.message}",
+            pattern=pattern[:100],
         ) from None
+    return search

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 MAX_EVENTS = 1_000_000
 MAX_BYTES = 64 << 20
+MAX_DESTINATIONS = 256
 MAX_AHEAD_SECONDS = 24 * 3600
 MAX_LATE_LISTED = 1000
 
@@ -292,6 +293,8 @@ def _check(command: MidiSend) -> None:
     """Raise `InvalidValueError` unless the command can be carried out to the letter."""
     if _NAME.fullmatch(command.output) is None:
         raise InvalidValueError(f"{command.output[:100]!r} is no name of a MIDI output: it must match {_NAME.pattern}")
+    if len(command.destinations) > MAX_DESTINATIONS:
+        raise InvalidValueError(f"{len(command.destinations)} destinations: at most {MAX_DESTINATIONS} can be named")
     if not 1 <= len(command.events) <= MAX_EVENTS:
         raise InvalidValueError(f"{len(command.events)} events: 1 to {MAX_EVENTS} can be sent at once")
     if sum(len(event.data) for event in command.events) > MAX_BYTES:

@@ -14,8 +14,9 @@ from jackcapture.engine.clock import EngineClock, Observation
 from jackcapture.engine.feeds import Feed
 from jackcapture.engine.ring import RingGap
 from jackcapture.engine.take import OpenChunk, RunningTake, resumed_chunk, resumed_take
-from jackcapture.errors import ConflictError, JackCaptureError, UnreachableError
+from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.model.overviews import overview_room
+from jackcapture.model.places import MAX_START_AHEAD_SECONDS
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import NO_MIDI_CLOCK, RUNNING, ClockReason, Gap, StreamStatus
 from jackcapture.protocol.messages import (
@@ -31,6 +32,10 @@ from jackcapture.protocol.messages import (
 SNAPSHOT_INTERVAL_US = 1_000_000
 KEEP_INTERVAL = 1.0
 """Seconds between two times that a running take is kept for the next engine, if its chunks are the same."""
+
+MAX_FIRST_SAMPLE = 1 << 62  # what comes after it fits into 63 bits, as catalogs have them
+MAX_STOPS = 64
+"""Stops of one take that may wait for its end."""
 
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for a spare chunk, or for a JACK server that has stalled, before it ends the take."""
@@ -64,6 +69,12 @@ class Recorder:
 
     def start(self, path: str, start_frame: int, take_number: int, first_sample: int) -> None:
         """Begin a take at a 64-bit JACK frame; raises `ConflictError` if one runs or the ring does not reach so far."""
+        if first_sample > MAX_FIRST_SAMPLE:
+            raise InvalidValueError(
+                f"{self._definition.uri} cannot start at sample position {first_sample}: it must be at most "
+                f"{MAX_FIRST_SAMPLE}, so that there is room after it",
+                first_sample=first_sample,
+            )
         if self._take is not None:
             raise ConflictError(f"{self._definition.uri} is recording already", uri=self._definition.uri)
         if self._input is None:
@@ -103,11 +114,18 @@ class Recorder:
         take = self._take
         if take is None:
             raise ConflictError(f"{self._definition.uri} is not recording", uri=self._definition.uri)
+        if len(take.on_stopped) >= MAX_STOPS:
+            raise ConflictError(
+                f"{self._definition.uri} is being stopped, and {MAX_STOPS} callers wait for that already",
+                uri=self._definition.uri,
+            )
         if take.stop_position is None:
             if stop_frame == AT_ONCE:
                 stop_frame = take.frame if self._input is None else self._input.feed.refresh()
+            newest_frame = self._newest_frame(take)
+            self._check_ahead("stop", stop_frame, newest_frame)
             take.stop_position = max(take.position, take.first_sample + stop_frame - take.start_frame)
-            ahead = max(0, stop_frame - self._newest_frame(take))
+            ahead = max(0, stop_frame - newest_frame)
             take.stop_deadline = time.monotonic() + ahead / self._definition.sample_rate + STOP_PATIENCE
         take.on_stopped.append(on_stopped)
         self.advance()
@@ -214,6 +232,7 @@ class Recorder:
         now = feed.refresh()
         if start_frame == AT_ONCE:
             return now
+        self._check_ahead("start", start_frame, now)
         if start_frame < oldest_frame:
             seconds = (now - oldest_frame) / self._definition.sample_rate
             raise ConflictError(
@@ -223,6 +242,14 @@ class Recorder:
                 frame=now,
             )
         return start_frame
+
+    def _check_ahead(self, what: str, frame: int, now: int) -> None:
+        if frame > now + MAX_START_AHEAD_SECONDS * self._definition.sample_rate:
+            raise InvalidValueError(
+                f"{self._definition.uri} cannot {what} at frame {frame}: JACK is at frame {now}, and a {what} may lie "
+                f"at most {MAX_START_AHEAD_SECONDS} s after that",
+                frame=now,
+            )
 
     def _newest_frame(self, take: RunningTake) -> int:
         """Give the 64-bit JACK frame that JACK has come to, also while it does not reach the ring."""

@@ -79,25 +79,21 @@ class Ring:
     def __init__(self, path: str, channels: int, capacity: int, sample_rate: int) -> None:
         """Create the file at `path`; raises `StorageFullError` if shared memory is full."""
         size = _ring_bytes(channels, capacity)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            # Allocated now: a page of a full tmpfs would be SIGBUS in the callback.
-            os.posix_fallocate(descriptor, 0, size)
-            self._use(path, channels, capacity, _mapped(descriptor, size))
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                # Allocated now: a page of a full tmpfs would be SIGBUS in the callback.
+                os.posix_fallocate(descriptor, 0, size)
+                self._use(path, channels, capacity, _mapped(descriptor, size))
+            except OSError:
+                os.unlink(path)
+                raise
+            finally:
+                os.close(descriptor)
         except OSError as error:
-            os.unlink(path)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
                 raise
-            space = os.statvfs(os.path.dirname(path))
-            what = f"{channels} channels" if channels else "a MIDI stream"
-            raise StorageFullError(
-                f"the ring of {what} needs {size} bytes of shared memory in {os.path.dirname(path)}, "
-                f"where {space.f_bavail * space.f_frsize} are free; make it larger or shorten ring_seconds",
-                path=path,
-                bytes_needed=size,
-            ) from error
-        finally:
-            os.close(descriptor)
+            raise _no_room(path, channels, size) from error
         kind = lib.JC_AUDIO if channels else lib.JC_MIDI
         lib.jc_ring_init(self.pointer, kind, channels or 1, capacity, sample_rate)
 
@@ -239,6 +235,20 @@ class Ring:
 
 def _ring_bytes(channels: int, capacity: int) -> int:
     return int(lib.JC_RING_HEADER_BYTES) + (channels * capacity * 4 or capacity)
+
+
+def _no_room(path: str, channels: int, size: int) -> StorageFullError:
+    directory = os.path.dirname(path)
+    what = f"{channels} channels" if channels else "a MIDI stream"
+    space = os.statvfs(directory)
+    free = space.f_bavail * space.f_frsize
+    return StorageFullError(
+        f"the ring of {what} needs {size} bytes of shared memory in {directory}, where {free} are free; make it "
+        "larger or shorten ring_seconds",
+        path=path,
+        bytes_needed=size,
+        bytes_free=free,
+    )
 
 
 def _mapped(descriptor: int, size: int) -> mmap.mmap:

@@ -36,6 +36,9 @@ RETIREMENT_CYCLES = 2
 
 RETRY_SECONDS = 2.0
 
+MAX_ATTACHING = 64
+"""Callers that may wait for a stream's first JACK cycle."""
+
 RING_SUFFIX = ".ring"
 
 Attached = Callable[[JackCaptureError | None], None]
@@ -224,6 +227,8 @@ class EngineStreams:
             self._attach(stream, client)
         elif stream.attachment is not None and stream.is_ready:  # a take is about to begin
             self._look(client, [stream.attachment], everything=True)
+        if len(stream.waiting) >= MAX_ATTACHING:
+            raise ConflictError(f"{MAX_ATTACHING} callers wait for the first JACK cycle of {definition.uri} already")
         stream.waiting.append(attached)
         if stream.is_ready:
             stream.answer_waiting(None)

@@ -36,6 +36,11 @@ class Writer(threading.Thread):
         """
         self._requests.put(_Request(action, done))
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait, about; any thread."""
+        return self._requests.qsize()
+
     def call(self, action: Callable[[], Any]) -> None:
         """Have the writer run `action` and wait for it; main thread. Raises what it raised."""
         finished = threading.Event()

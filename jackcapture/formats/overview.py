@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     Blocks = npt.NDArray[np.floating[Any]]
+    Combined = tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 MIN, MAX, RMS = range(OVERVIEW_VALUES)
 
@@ -40,21 +41,36 @@ def blocks_of(samples: "Blocks") -> "npt.NDArray[np.float32]":
     """
     import numpy as np  # noqa: PLC0415
 
+    return _measured(samples, np.arange(0, len(samples), OVERVIEW_FRAMES)).astype(np.float32)
+
+
+def points_of(samples: "Blocks", points: "npt.NDArray[np.int64]") -> "Combined":
+    """Make the points of samples (float, shape (frames, channels)): what `combine` gives of blocks of one frame each.
+
+    `points` is the number of the point that each frame belongs to, not decreasing. NaN counts as 0.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    starts = np.flatnonzero(np.diff(points, prepend=-1))
+    return _measured(samples, starts), np.diff(starts, append=len(samples)), points[starts]
+
+
+def _measured(samples: "Blocks", starts: "npt.NDArray[np.int64]") -> "npt.NDArray[np.float64]":
+    """Give min, max and RMS of the frames from each start to the next."""
+    import numpy as np  # noqa: PLC0415
+
     numbers = np.where(np.isnan(samples), 0, samples)
-    starts = np.arange(0, len(numbers), OVERVIEW_FRAMES)
-    blocks = np.zeros((len(starts), numbers.shape[1], OVERVIEW_VALUES), np.float32)
+    found = np.zeros((len(starts), numbers.shape[1], OVERVIEW_VALUES))
     if len(starts):
         frames = np.diff(starts, append=len(numbers))
-        blocks[..., MIN] = np.minimum.reduceat(numbers, starts)
-        blocks[..., MAX] = np.maximum.reduceat(numbers, starts)
+        found[..., MIN] = np.minimum.reduceat(numbers, starts)
+        found[..., MAX] = np.maximum.reduceat(numbers, starts)
         squares = np.add.reduceat(np.square(numbers, dtype=np.float64), starts)
-        blocks[..., RMS] = np.sqrt(squares / frames[:, np.newaxis])
-    return blocks
+        found[..., RMS] = np.sqrt(squares / frames[:, np.newaxis])
+    return found
 
 
-def combine(
-    blocks: "Blocks", frames: "npt.NDArray[np.int64]", points: "npt.NDArray[np.int64]"
-) -> "tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]":
+def combine(blocks: "Blocks", frames: "npt.NDArray[np.int64]", points: "npt.NDArray[np.int64]") -> "Combined":
     """Combine the blocks that belong to one point: min of mins, max of maxes, RMS weighted by frames.
 
     `frames` is the length of each block, shape (blocks,); `points` the number of the point that it belongs to, not

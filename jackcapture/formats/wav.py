@@ -10,20 +10,22 @@ import struct
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.streams import AudioFormat, SampleFormat
 
-_TAG_PCM = 1
-_TAG_IEEE_FLOAT = 3
-_MAX_U32 = 0xFFFFFFFF
-_MAX_U64 = 0xFFFFFFFFFFFFFFFF
-_SEE_DS64 = _MAX_U32  # in a 32-bit size of an RF64 file: the real one is in ds64
-_CHUNK_HEAD_BYTES = 8
-_DS64_BYTES = _CHUNK_HEAD_BYTES + 28
+TAG_PCM = 1
+TAG_IEEE_FLOAT = 3
+MAX_U32 = 0xFFFFFFFF
+MAX_U64 = 0xFFFFFFFFFFFFFFFF
+SEE_DS64 = MAX_U32  # in a 32-bit size of an RF64 file: the real one is in ds64
+RIFF_CHUNK_HEAD_BYTES = 8
+DS64_BYTES = RIFF_CHUNK_HEAD_BYTES + 28
 
 
-def _riff_chunk(name: bytes, body: bytes) -> bytes:
+def riff_chunk(name: bytes, body: bytes) -> bytes:
+    """Give a RIFF chunk; the body must have an even number of bytes."""
     return name + struct.pack("<I", len(body)) + body
 
 
-def _is_float(audio: AudioFormat) -> bool:
+def is_float(audio: AudioFormat) -> bool:
+    """Tell whether the samples are IEEE float."""
     return audio.sample_format is SampleFormat.F32
 
 
@@ -31,7 +33,7 @@ def _fmt(audio: AudioFormat) -> bytes:
     # The plain tags stand for any number of channels, and every reader accepts them. WAVE_FORMAT_EXTENSIBLE,
     # which Microsoft asks for above two channels, would add speaker positions, which channels of a patchbay
     # do not have, and would hide the IEEE-float tag, which a float WAV file must carry.
-    tag = _TAG_IEEE_FLOAT if _is_float(audio) else _TAG_PCM
+    tag = TAG_IEEE_FLOAT if is_float(audio) else TAG_PCM
     body = struct.pack(
         "<HHIIHH",
         tag,
@@ -41,14 +43,19 @@ def _fmt(audio: AudioFormat) -> bytes:
         audio.frame_bytes,
         8 * audio.sample_format.sample_bytes,
     )
-    if tag != _TAG_PCM:
+    if tag != TAG_PCM:
         body += struct.pack("<H", 0)  # cbSize: no extension follows
-    return _riff_chunk(b"fmt ", body)
+    return riff_chunk(b"fmt ", body)
 
 
-def _fact(audio: AudioFormat, frames: int) -> bytes:
+def fact_chunk(audio: AudioFormat, frames: int) -> bytes:
     """Give the frame count again, which a file that is not PCM must carry."""
-    return _riff_chunk(b"fact", struct.pack("<I", frames)) if _is_float(audio) else b""
+    return riff_chunk(b"fact", struct.pack("<I", frames)) if is_float(audio) else b""
+
+
+def ds64_chunk(riff_size: int, data_bytes: int, frames: int) -> bytes:
+    """Give the sizes in 64 bits, and a table of other long RIFF chunks, which is empty."""
+    return riff_chunk(b"ds64", struct.pack("<QQQI", riff_size, data_bytes, frames, 0))
 
 
 def _riff_size(audio: AudioFormat, frames: int) -> int:
@@ -56,9 +63,9 @@ def _riff_size(audio: AudioFormat, frames: int) -> int:
     if frames < 0:
         raise InvalidValueError(f"{frames} frames: a WAV file has 0 or more", frames=frames)
     data_bytes = frames * audio.frame_bytes
-    before_data = len(b"WAVE") + len(_fmt(audio)) + len(_fact(audio, 0)) + _CHUNK_HEAD_BYTES
+    before_data = len(b"WAVE") + len(_fmt(audio)) + len(fact_chunk(audio, 0)) + RIFF_CHUNK_HEAD_BYTES
     size = before_data + data_bytes + data_bytes % 2
-    if size + _DS64_BYTES > _MAX_U64:
+    if size + DS64_BYTES > MAX_U64:
         raise InvalidValueError(f"{frames} frames: more than an RF64 file can hold", frames=frames)
     return size
 
@@ -69,7 +76,7 @@ def is_rf64(audio: AudioFormat, frames: int) -> bool:
     Sizes are even, so the greatest RIFF size is 0xFFFFFFFE, and 0xFFFFFFFF stays free for RF64's own use.
     Raises `InvalidValueError` if `frames` is negative or more than RF64 can hold.
     """
-    return _riff_size(audio, frames) > _MAX_U32
+    return _riff_size(audio, frames) > MAX_U32
 
 
 def wav_header(audio: AudioFormat, frames: int) -> bytes:
@@ -81,21 +88,19 @@ def wav_header(audio: AudioFormat, frames: int) -> bytes:
     """
     riff_size = _riff_size(audio, frames)
     data_bytes = frames * audio.frame_bytes
-    if riff_size <= _MAX_U32:
+    if riff_size <= MAX_U32:
         return (
             struct.pack("<4sI4s", b"RIFF", riff_size, b"WAVE")
             + _fmt(audio)
-            + _fact(audio, frames)
+            + fact_chunk(audio, frames)
             + struct.pack("<4sI", b"data", data_bytes)
         )
-    # riffSize, dataSize, sampleCount in 64 bits; then the length of a table of other long RIFF chunks: none.
-    ds64 = struct.pack("<QQQI", riff_size + _DS64_BYTES, data_bytes, frames, 0)
     return (
-        struct.pack("<4sI4s", b"RF64", _SEE_DS64, b"WAVE")
-        + _riff_chunk(b"ds64", ds64)
+        struct.pack("<4sI4s", b"RF64", SEE_DS64, b"WAVE")
+        + ds64_chunk(riff_size + DS64_BYTES, data_bytes, frames)
         + _fmt(audio)
-        + _fact(audio, _SEE_DS64)
-        + struct.pack("<4sI", b"data", _SEE_DS64)
+        + fact_chunk(audio, SEE_DS64)
+        + struct.pack("<4sI", b"data", SEE_DS64)
     )
 
 

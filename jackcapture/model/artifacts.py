@@ -8,8 +8,8 @@ from typing import Any
 class Artifact:
     """A catalog entry for content.
 
-    `kind` is what it is to its user (slice, definition, manifest); `parents` are ids of the artifacts that it was made
-    from; `metadata` is JSON, its shape given by the kind.
+    `kind` is what it is to its user (slice, overview, definition, manifest); `parents` are ids of the artifacts that it
+    was made from; `metadata` is JSON, its shape given by the kind.
     """
 
     id: str

@@ -73,9 +73,9 @@ class Waveform:
 class OverviewResult:
     """A range `[from, to)` of a stream, drawn with few points.
 
-    `sample_range` is what was asked for, each end moved outwards to the end of a block of 256 frames. Point n is of the
-    frames from `sample_range[0] + n * frames_per_point` on, a multiple of 256; a block counts where it begins.
-    `waveforms` are in the order of the channels.
+    Point n is of the frames from `sample_range[0] + n * frames_per_point` on. Below 256 frames per point all is exact.
+    Else it is a multiple of 256; `sample_range` is what was asked for, each end moved outwards to the end of a block of
+    256 frames, and a block counts where it begins. `waveforms` are in the order of the channels.
     """
 
     stream_uri: str
@@ -87,6 +87,31 @@ class OverviewResult:
     waveforms: tuple[Waveform, ...]
     takes: tuple[int, ...]
     gaps: tuple[GapResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WaveformResult:
+    """A range `[from, to)` of a stream, drawn into an artifact: a picture, or peaks.
+
+    A picture has a `width` and a `height` in pixels, and a point for each column between its margins; its
+    `frames_per_point` need not be whole. That of peaks is, and is as `OverviewResult` tells.
+    """
+
+    artifact_id: str
+    content_hash: str
+    mime_type: str
+    bytes: int
+    stream_uri: str
+    sample_range: tuple[int, int]
+    sample_rate: int
+    channels: int
+    frames_per_point: float
+    points: int
+    width: int | None
+    height: int | None
+    takes: tuple[int, ...]
+    gaps: tuple[GapResult, ...]
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,13 +297,18 @@ class JackResult:
 
 @dataclass(frozen=True, slots=True)
 class StoreResult:
-    """The store: bytes kept, bytes free, and how long they last at the rate of the streams that record."""
+    """The store: bytes kept and bytes free, the reserve included.
+
+    `seconds_left` is how long the streams that record go on at the present rate before the first has to end;
+    `disk_low`: the space of some disk lasts for less than the setting `disk_low_seconds`.
+    """
 
     root: str
     uuid: str
     bytes: int
     free_bytes: int
     seconds_left: float | None
+    disk_low: bool = False
 
 
 @dataclass(frozen=True, slots=True)

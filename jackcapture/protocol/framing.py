@@ -12,6 +12,10 @@ from jackcapture.protocol import messages, schemas
 from jackcapture.protocol.codec import DECODE_ERRORS, decoder, decoding_error, encoder
 
 MAX_MESSAGE_BYTES = 64 << 20
+MAX_ERROR_TEXT = 4096
+"""Characters of an error's message: what was wrong is shown, but a value of megabytes is not sent back whole."""
+MAX_ERROR_DETAILS = 16 << 10
+"""Characters of an error's details; where they are more, they are left out."""
 _MIN_MESSAGE_BYTES = 16  # a segment table and a root pointer
 
 _EMPTY = (messages.Done, messages.Shutdown)
@@ -54,8 +58,11 @@ def encode_envelope(envelope: Envelope) -> bytes:
     return data
 
 
-def decode_envelope(data: bytes) -> Envelope:
-    """Read an envelope; raises `InvalidValueError` for anything malformed and for another protocol version."""
+def decode_envelope(data: bytes, accepted: Any = messages.Payload) -> Envelope:
+    """Read an envelope; raises `InvalidValueError` for anything malformed and for another protocol version.
+
+    `accepted` is the union of the payloads that this side takes: no other is read, however long it is.
+    """
     with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
         if reader.version != schemas.PROTOCOL_VERSION:
             raise InvalidValueError(
@@ -63,7 +70,7 @@ def decode_envelope(data: bytes) -> Envelope:
                 "run the same version of jackcapture on both sides",
                 id=reader.id,
             )
-        payload = _decode_arm(reader.payload, _PAYLOADS, "payload")
+        payload = _decode_arm(reader.payload, _PAYLOADS, "payload", typing.get_args(accepted) or (accepted,))
         return Envelope(reader.id, payload, reader.version)
 
 
@@ -91,12 +98,16 @@ def encode_broadcast(broadcast: Broadcast) -> bytes:
 def decode_broadcast(data: bytes) -> Broadcast:
     """Read a broadcast; raises `InvalidValueError` for anything malformed."""
     with _reader(schemas.broadcast.Broadcast, data, "broadcast") as reader:
-        return Broadcast(reader.sequence, reader.publisher, _decode_arm(reader.event, _EVENTS, "event"))
+        return Broadcast(reader.sequence, reader.publisher, _decode_arm(reader.event, _EVENTS, "event", ()))
 
 
 def error_payload(error: JackCaptureError) -> messages.Error:
-    """Turn an error into its message."""
-    return messages.Error(error.code, error.message, json.dumps(error.details, default=str))
+    """Turn an error into its message, cut to a bounded length; any thread."""
+    message = error.message.encode(errors="backslashreplace").decode()  # a file's name may be no UTF-8
+    if len(message) > MAX_ERROR_TEXT:
+        message = f"{message[:MAX_ERROR_TEXT]}... ({len(message)} characters)"
+    details = json.dumps(error.details, default=str)
+    return messages.Error(error.code, message, details if len(details) <= MAX_ERROR_DETAILS else "{}")
 
 
 def raised_from(payload: messages.Error) -> JackCaptureError:
@@ -116,12 +127,14 @@ def message_names() -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(_PAYLOADS), frozenset(_EVENTS)
 
 
-def _decode_arm(union: Any, kinds: dict[str, type], what: str) -> Any:
+def _decode_arm(union: Any, kinds: dict[str, type], what: str, accepted: tuple[type, ...]) -> Any:
     try:
         name = union.which()
     except DECODE_ERRORS:  # pycapnp's words for a tag that the schema does not have would lead nobody there
         raise InvalidValueError(f"unknown {what}: it must be one of {', '.join(kinds)}") from None
     kind = kinds[name]
+    if accepted and kind not in accepted:
+        raise InvalidValueError(f"{kind.__name__} is no message that this side takes: see docs/protocol.md for those")
     return kind() if kind in _EMPTY else decoder(kind)(getattr(union, name))
 
 

@@ -333,6 +333,22 @@ class JackState:
     reason: str
 
 
+# --- events: control to everyone ---
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLow:
+    """The space of a disk lasts for less than is set (`is_low`), or for long enough again.
+
+    `seconds_left` until its reserve is all that is left, at the present rate; 0 also if that is not known.
+    """
+
+    is_low: bool
+    path: str
+    seconds_left: float
+    free_bytes: int
+
+
 Command = (
     StreamAttach
     | StreamDetach
@@ -349,4 +365,4 @@ Command = (
 Reply = Error | Done | StreamState | EngineState | PortList | MidiOutputState
 OperationMessage = OperationCall | OperationProgress | OperationResult
 Payload = Command | Reply | OperationMessage
-Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState
+Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState | DiskLow

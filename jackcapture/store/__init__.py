@@ -22,7 +22,8 @@ After a crash between any two steps the staging file is still there, and `seal` 
 Content that was there already goes through step 3 as well: another thread may have linked it without having
 reached its fsync yet. A crash after step 4 leaves content without a row, never a row without content.
 
-An overview is made after the staging file that it belongs to, and removed before it: it is never alone.
+An overview is made after the staging file that it belongs to, and removed before it: it is never alone, but perhaps
+after a power cut, as names in staging are not made durable.
 """
 
 from jackcapture.store.files import Files

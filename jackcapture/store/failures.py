@@ -8,7 +8,10 @@ from jackcapture.errors import NotFoundError, StorageError, StorageFullError
 from jackcapture.model.addresses import CasAddress, Content, Staging, StagingOverview
 from jackcapture.store.files import Files
 
-_FULL = {errno.ENOSPC: "the file system is full", errno.EDQUOT: "the disk quota is used up"}
+_FULL = {
+    errno.ENOSPC: ("the file system is full", "make room there"),
+    errno.EDQUOT: ("the disk quota is used up", "make room, or have it raised"),
+}
 _ADVICE = {
     errno.EACCES: "the user who runs jackcapture must be able to read and write there",
     errno.EPERM: "the user who runs jackcapture must own what is there",
@@ -57,8 +60,9 @@ def translated(
         reason = error.strerror or str(error)
         if number in _FULL:
             free = _free_bytes(files, name)
+            what, advice = _FULL[number]
             raise StorageFullError(
-                f"{name}: {_FULL[number]}: {_count(needed)} bytes needed, {_count(free)} free",
+                f"{name}: {what}: {_count(needed)} bytes needed, {_count(free)} free; {advice}",
                 path=name,
                 bytes_needed=needed,
                 bytes_free=free,

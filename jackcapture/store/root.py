@@ -57,6 +57,8 @@ def create_or_open(files: Files, root: str) -> tuple[str, str]:
             return path, _create(files, path)
         identity = read_description(files, f"{path}/{DESCRIPTION}")
         _check_directories(files, path)
+        # Whoever made the store may have been killed before its last fsync.
+        _sync_names(files, path)
         return path, identity
 
 
@@ -112,12 +114,16 @@ def _create(files: Files, path: str) -> str:
         sync_directory(files, f"{path}/{kind}")
     sync_directory(files, path)
     files.rename(unfinished, f"{path}/{DESCRIPTION}")
+    _sync_names(files, path)
+    return identity
+
+
+def _sync_names(files: Files, path: str) -> None:
+    """Make the names in the store's directory durable, and its own, which an earlier attempt may have left unsynced."""
     sync_directory(files, path)
-    # An earlier attempt that was cut short may have made `path` and not got to this; the directory above may
-    # be one that this user can enter and not read, and then it is somebody else's to keep.
+    # The directory above may be one that this user can enter and not read, and then it is somebody else's to keep.
     with contextlib.suppress(PermissionError):
         sync_directory(files, os.path.dirname(path))
-    return identity
 
 
 def describe_store(identity: str) -> bytes:

@@ -84,6 +84,11 @@ class Store:
         """The absolute path, without symbolic links, that all staging files are below."""
         return self._staging
 
+    @property
+    def content_directory(self) -> str:
+        """The absolute path, without symbolic links, that all content is below."""
+        return self._content
+
     # Staging
 
     def create_staging(self, size: int, overview_size: int = 0) -> Staging:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from jackcapture.model.overviews import OVERVIEW_SUFFIX
 from jackcapture.store.failures import translated
 from jackcapture.store.files import Files
-from jackcapture.store.layout import ALGORITHM, CONTENT, DESCRIPTION, STAGING
+from jackcapture.store.layout import ALGORITHM, CONTENT, DESCRIPTION, STAGING, UNSEALED
 
 SHARDS = tuple(f"{number:02x}" for number in range(256))
 """The outer shard directories."""
@@ -71,7 +71,8 @@ class Survey:
         """Give what lies in content and staging outside the outer shards."""
         for base in (CONTENT, STAGING):
             for entry in self._entries(base):
-                if entry.name not in (ALGORITHM, _LOST_AND_FOUND):
+                is_ours = base == STAGING and entry.name == UNSEALED and entry.is_dir(follow_symlinks=False)
+                if not is_ours and entry.name not in (ALGORITHM, _LOST_AND_FOUND):
                     yield from self._foreign(f"{base}/{entry.name}", entry)
             for entry in self._entries(f"{base}/{ALGORITHM}"):
                 if entry.name == _LOST_AND_FOUND:
@@ -92,6 +93,10 @@ class Survey:
         """Give what lies in the shards of staging, sorted."""
         for shard in SHARDS:
             yield from self._shard(f"{STAGING}/{ALGORITHM}/{shard}", shard, overviews=True)
+
+    def noted(self) -> frozenset[str]:
+        """Give the names of staging files that wait to be sealed, as their notes tell."""
+        return frozenset(entry.name for entry in self._entries(f"{STAGING}/{UNSEALED}"))
 
     def look(self, found: Found) -> Found | None:
         """Look again at what was found; None if it is gone."""

@@ -38,7 +38,7 @@ from jackcapture.protocol.framing import (
     message_names,
     raised_from,
 )
-from jackcapture.protocol.sockets import CONTROL, ENGINE_COMMANDS, ENGINE_EVENTS, MAX_REQUEST_BYTES
+from jackcapture.protocol.sockets import CONTROL, CONTROL_EVENTS, ENGINE_COMMANDS, ENGINE_EVENTS, MAX_REQUEST_BYTES
 from parts.messages import BROADCASTS, ENVELOPES, any_value, arm, damaged, struct_of
 
 TESTS = Path(__file__).parents[1]
@@ -198,7 +198,7 @@ def test_the_document_names_every_enum_value() -> None:
 
 
 def test_the_document_states_sockets_and_limits() -> None:
-    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL):
+    for name in (ENGINE_COMMANDS, ENGINE_EVENTS, CONTROL, CONTROL_EVENTS):
         assert f"`{name}`" in DOCUMENT
     for limit in (MAX_MESSAGE_BYTES, MAX_REQUEST_BYTES):
         assert f"{limit:,}" in DOCUMENT

@@ -566,6 +566,16 @@ def test_of_a_take_that_runs_nothing_is_missing(kept: KeptStore) -> None:
     assert check(kept).problems == ()
 
 
+def test_chunks_that_wait_to_be_sealed_are_no_orphans(kept: KeptStore) -> None:
+    kept.staging(OTHER)
+    note = kept.root / "staging/unsealed" / OTHER
+    note.parent.mkdir()
+    note.write_bytes(b"a note")
+    assert check(kept).ok
+    note.unlink()
+    assert [problem.kind for problem in check(kept).problems] == ["staging_orphaned"]
+
+
 def test_it_says_where_there_is_no_store(tmp_path: Path) -> None:
     for root in (tmp_path, tmp_path / "none"):
         with pytest.raises(NotFoundError, match="no store"):

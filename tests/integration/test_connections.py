@@ -341,7 +341,7 @@ def test_bad_sources_are_refused(
         ((), ("channels is missing", "1 to 1024", "MIDI")),
         ((*audio, "--source", "("), ("'('", "no regular expression", "backslash")),
         ((*audio, "--source", "source:out_["), ("'source:out_['", "no regular expression")),
-        ((*audio, "--source", "source:out_1", "--source", "x{99999999999}"), ("'x{99999999999}'",)),
+        ((*audio, "--source", "source:out_1", "--source", "x{99999}"), ("'x{99999}'",)),
         ((*audio, "--source", "midi_source:out"), ("'midi_source:out' is a MIDI port", "audio ports", "--midi")),
         ((*audio, "--source", "midi_.*"), ("'midi_.*' matches only", "'midi_source:out', a MIDI port")),
         ((*midi, "--source", "source:out_1"), ("'source:out_1' is an audio port", "MIDI ports", "--channels")),

@@ -185,7 +185,8 @@ def test_what_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
         "": "invalid_value",
         f"{staging}/link": "storage",
         f"{staging}/folder": "storage",
-        f"{staging}/{'x' * 5000}": "storage",
+        f"{staging}/{'x' * 3000}": "storage",
+        f"{staging}/{'x' * 5000}": "invalid_value",
         f"{staging}/fifo": "invalid_value",
         engine.chunk(CHUNK - 1): "invalid_value",
         f"{staging}/missing": "not_found",
@@ -213,7 +214,7 @@ def test_what_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
         (messages.ChunkRelease("stream://rack/other", "/x"), "not_found"),
         (messages.StreamStop("rack"), "invalid_value"),
         (messages.PortsRequest("("), "invalid_value"),
-        (messages.PortsRequest("x{99999999999999}"), "invalid_value"),
+        (messages.PortsRequest("x{99999}"), "invalid_value"),
         (messages.PortsRequest("(" * 5000 + ")" * 5000), "invalid_value"),
         (messages.Done(), "invalid_value"),
         (messages.OperationCall("stream_list", "{}"), "invalid_value"),
@@ -221,7 +222,7 @@ def test_what_is_refused(engine: EngineProcess, tmp_path: Path) -> None:
     for payload, code in refusals:
         refusal = engine.refusal(payload)
         assert (refusal.code, payload) == (code, payload), refusal
-    hostile = define("stream://rack/hostile", 1, sources=("x{99999999999999}", "(" * 150))
+    hostile = define("stream://rack/hostile", 1, sources=("x{99999}", "(" * 150))
     engine.ask(messages.StreamAttach(hostile), messages.StreamState)
 
     path = engine.chunk(CHUNK)

@@ -1,15 +1,17 @@
 """Overviews of what a JACK server plays: those of the slice, live and sealed, and as the command line draws them."""
 
 import json
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
 
 from jackcapture import Client
-from jackcapture.errors import InvalidValueError
+from jackcapture.errors import ConflictError, InvalidValueError
 from parts.jackd import JackServer
 from parts.overviews import points_truth
+from parts.png import read_png
 from parts.rig import RigProcess, StartRig, wait_for
 from parts.sources import StartSource
 
@@ -61,7 +63,8 @@ def test_an_overview_is_that_of_the_slice(
             head = rig.wait_until_recorded(client, URI, seconds * RATE)["head_sample"] // 256 * 256
             check(rig, client, 0, head, 100, step)
             check(rig, client, 1000, head - 77, 7, step)
-            newest = client.overview(URI, "-1s", "head")
+            check(rig, client, 1000, 2001, 300, step)
+            newest = client.overview(URI, "-1s", "head", points=100)
             assert newest["sample_range"][1] >= head
             assert RATE <= newest["sample_range"][1] - newest["sample_range"][0] <= RATE + 512
         live = client.overview(URI, "start", f"sample:{head}")
@@ -104,3 +107,29 @@ def test_the_command_draws_each_channel(
     assert "█" in drawn.stdout
     assert max(map(len, lines[2:6])) <= 40
     assert rig.cli("overview", "stream://test/none", status=3)["error"]["code"] == "not_found"
+    waveforms(rig)
+
+
+def waveforms(rig: RigProcess) -> None:
+    """Draw what was recorded: a picture, and peaks, which are those of the slice."""
+    span, picture = ("sample:0", "sample:24000"), rig.root.parent / "picture.png"
+    size = ("--width", "300", "--height", "120", "--out", str(picture))
+    drawn = rig.cli("waveform", URI, "--from", span[0], "--to", span[1], *size)
+    assert (drawn["mime_type"], drawn["path"], drawn["bytes"]) == ("image/png", str(picture), picture.stat().st_size)
+    assert read_png(picture.read_bytes()).shape == (120, 300, 3)
+    said = rig.run("waveform", URI, "--from", span[0], "--to", span[1], "--format", "json", "--points", "240")
+    assert "240 points, 100 frames each" in said.stdout, said.stderr
+    with rig.client() as client:
+        assert rig.content(drawn["content_hash"]).read_bytes() == picture.read_bytes()
+        newest, older = client.call("artifact_list", kind="overview")
+        assert (newest["mime_type"], older["id"]) == ("application/json", drawn["artifact_id"])
+        document = json.loads(rig.content(newest["content_hash"]).read_bytes())
+        assert (document["samples_per_pixel"], document["bits"], document["length"]) == (100, 8, 240)
+        peaks = client.waveform(URI, *span, output_format="dat", frames_per_point=100, bits=16)
+        data = rig.content(peaks["content_hash"]).read_bytes()
+        assert struct.unpack_from("<iIiiIi", data) == (2, 0, RATE, 100, 240, 2)
+        parts = client.slice(URI, *span).array().reshape(240, 100, 2)
+        found = np.frombuffer(data, "<i2", offset=24).reshape(240, 2, 2)
+        np.testing.assert_array_equal(found, np.rint(np.stack([parts.min(1), parts.max(1)], 2) * 32768))
+        with pytest.raises(ConflictError, match="exists already"):
+            client.waveform(URI, *span, path=picture)

@@ -129,6 +129,7 @@ _EVENTS: tuple[Event, ...] = (
     messages.StreamGap(URI, _GAPS[0]),
     messages.JackState("default", connected=False, reason="it has gone"),
     _OUTPUT,
+    messages.DiskLow(is_low=True, path="/srv/tape/content/blake3", seconds_left=599.5, free_bytes=1 << 33),
 )
 
 
@@ -173,7 +174,7 @@ _definitions = st.builds(
 
 def struct_of(kind: type) -> Any:
     """The schema of the struct that a dataclass travels as."""
-    modules = (schemas.common, schemas.streams, schemas.envelope)
+    modules = (schemas.common, schemas.streams, schemas.envelope, schemas.broadcast)
     return next(getattr(module, kind.__name__).schema for module in modules if hasattr(module, kind.__name__))
 
 

@@ -38,6 +38,11 @@ def points_truth(
 
     `chunks` are the first sample and the samples of each chunk, one after the other.
     """
+    fine = -(-(last - first) // points)
+    if fine < BLOCK:
+        origin = chunks[0][0]
+        samples = np.concatenate([part for _, part in chunks])[first - origin : last - origin].astype(np.float64)
+        return (first, last), fine, _values([samples[at : at + fine] for at in range(0, len(samples), fine)])
     blocks = [
         (begin + at, samples[at : at + BLOCK].astype(np.float64))
         for begin, samples in chunks
@@ -50,6 +55,8 @@ def points_truth(
     for at, part in blocks:
         by_point.setdefault((at - begin) // frames_per_point, []).append(part)
     assert list(by_point) == list(range(len(by_point)))
-    parts = [np.concatenate(by_point[number]) for number in by_point]
-    values = [np.stack([part.min(0), part.max(0), np.sqrt((part * part).mean(0))], axis=1) for part in parts]
-    return (begin, end), frames_per_point, np.array(values)
+    return (begin, end), frames_per_point, _values([np.concatenate(by_point[number]) for number in by_point])
+
+
+def _values(parts: list[Floats]) -> npt.NDArray[np.float64]:
+    return np.array([np.stack([part.min(0), part.max(0), np.sqrt((part * part).mean(0))], axis=1) for part in parts])

@@ -170,10 +170,10 @@ class RigProcess:
         self._short.cleanup()
 
 
-def settings_file(folder: Path, **settings: float) -> dict[str, str]:
+def settings_file(folder: Path, **settings: float | str) -> dict[str, str]:
     """Write settings to a file in `folder`; give the environment in which they hold."""
     path = folder / "settings.toml"
-    path.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
     return {"JACKCAPTURE_CONFIG": str(path)}
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from jackcapture.catalog import SealedChunk
 from jackcapture.control import overviews
-from jackcapture.control.excerpts import collect
-from jackcapture.control.overviews import overview_of
+from jackcapture.control.excerpts import Excerpt, collect
+from jackcapture.control.overviews import columns_at, overview_of
 from jackcapture.errors import StorageDamagedError
 from jackcapture.formats.samples import decode_samples
 from jackcapture.model.overviews import overview_blocks
@@ -46,8 +46,11 @@ def noise(frames: int) -> bytes:
 
 
 def seen(tape: Tape, first: int, last: int, points: int = 1000) -> OverviewResult:
-    excerpt = collect(tape.catalog, tape.stream, tape.state, first, last)
-    return overview_of(tape.store, tape.catalog, excerpt, points, quiet)
+    return overview_of(tape.store, tape.catalog, excerpt_of(tape, first, last), points, quiet)
+
+
+def excerpt_of(tape: Tape, first: int, last: int) -> Excerpt:
+    return collect(tape.catalog, tape.stream, tape.state, first, last)
 
 
 def check(tape: Tape, lengths: list[int], first: int, last: int, points: int) -> OverviewResult:
@@ -95,15 +98,55 @@ def test_any_range_shows_what_was_recorded(data: st.DataObject) -> None:
         check(tape, all_lengths, first, last, data.draw(st.integers(1, 12)))
 
 
+@settings(deadline=None, max_examples=12)
+@given(data=st.data())
+def test_any_range_in_any_number_of_columns(data: st.DataObject) -> None:
+    """A column shows the samples in it; where it is of more than a block, those of the blocks that begin there."""
+    with tempfile.TemporaryDirectory() as folder, new_tape(Path(folder, "store")) as tape:
+        tape.has_overviews = True
+        lengths = data.draw(st.lists(st.integers(1, 900), min_size=1, max_size=5))
+        tape.begin()
+        for frames in lengths:
+            tape.seal(tape.full(noise(frames)))
+        first = data.draw(st.integers(0, tape.frames - 1))
+        last = data.draw(st.integers(first + 1, tape.frames))
+        columns = data.draw(st.one_of(st.integers(1, 12), st.integers(1, 200)))
+        found = columns_at(tape.store, tape.catalog, excerpt_of(tape, first, last), columns, quiet)
+        samples = decode_samples(bytes(tape.truth), tape.stream.definition.audio).astype(np.float64)
+        frames = last - first
+        starts = [0, *itertools.accumulate(lengths)]
+        blocks = [at for start, end in itertools.pairwise(starts) for at in range(start, end, 256)]
+        ends = [*blocks[1:], tape.frames]
+        assert found.shape == (columns, CHANNELS, 3)
+        for column in range(columns):
+            if frames < columns * 256:
+                start = first + -(-column * frames // columns)
+                end = first + -(-(column + 1) * frames // columns)
+                if frames < columns:  # the frame that the column lies in
+                    start = first + column * frames // columns
+                    end = start + 1
+                parts = [samples[start:end]]
+            else:
+                parts = [
+                    samples[at:end]
+                    for at, end in zip(blocks, ends, strict=True)
+                    if at < last and end > first and max(at - first, 0) * columns // frames == column
+                ]
+            part = np.concatenate(parts)
+            truth = np.stack([part.min(0), part.max(0), np.sqrt((part * part).mean(0))], axis=1)
+            np.testing.assert_allclose(found[column], truth, atol=1e-6)
+
+
 def test_what_is_combined_in_batches_is_the_same(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overviews, "_BATCH_BLOCKS", 3)
+    monkeypatch.setattr(overviews, "_BATCH_VALUES", 6)
     monkeypatch.setattr(overviews, "_READ_BLOCKS", 2)
+    monkeypatch.setattr(overviews, "_READ_BYTES", 1000)
     tape.begin()
     lengths = [256, 2000, 300, 5000, 40]
     for number, frames in enumerate(lengths):
         tape.has_overviews = number % 2 == 0
         tape.seal(tape.full(noise(frames)))
-    for points in (1, 2, 7, 1000):
+    for points in (1, 2, 7, 29, 30, 1000, 10_000):
         check(tape, lengths, 0, tape.frames, points)
 
 
@@ -112,9 +155,21 @@ def test_an_end_inside_a_block_moves_outwards(tape: Tape) -> None:
     lengths = [1000, 1000]
     for frames in lengths:
         tape.seal(tape.full(noise(frames)))
-    assert check(tape, lengths, 300, 1001, 100).sample_range == (256, 1256)
-    assert check(tape, lengths, 999, 1000, 100).sample_range == (768, 1000)
-    assert check(tape, lengths, 1999, 2000, 100).sample_range == (1768, 2000)
+    assert check(tape, lengths, 300, 1001, 2).sample_range == (256, 1256)
+    assert check(tape, lengths, 500, 1000, 1).sample_range == (256, 1000)
+    assert check(tape, lengths, 1500, 2000, 1).sample_range == (1256, 2000)
+
+
+def test_what_is_finer_than_a_block_is_of_exactly_the_range(tape: Tape) -> None:
+    tape.begin()
+    lengths = [1000, 1000]
+    for frames in lengths:
+        tape.seal(tape.full(noise(frames)))
+    found = check(tape, lengths, 300, 1001, 100)
+    assert (found.sample_range, found.frames_per_point, found.points) == ((300, 1001), 8, 88)
+    assert check(tape, lengths, 999, 1000, 100).frames_per_point == 1
+    assert check(tape, lengths, 0, 2000, 8).frames_per_point == 250
+    assert check(tape, lengths, 0, 2000, 7).frames_per_point == 512
 
 
 def test_gaps_and_takes_are_told(tape: Tape) -> None:
@@ -133,16 +188,17 @@ def test_the_samples_are_looked_at_only_where_there_is_no_overview(tape: Tape, m
     tape.seal(tape.full(noise(700)))
     tape.full(noise(700))
     tape.progress(noise(300))
-    check(tape, [700, 700, 300], 0, tape.frames, 100)
+    check(tape, [700, 700, 300], 0, tape.frames, 6)
+    columns_at(tape.store, tape.catalog, excerpt_of(tape, 0, tape.frames), 6, quiet)
 
 
 def test_a_chunk_that_is_sealed_after_it_was_found(tape: Tape) -> None:
     tape.begin()
     full = tape.full(noise(700))
     excerpt = collect(tape.catalog, tape.stream, None, 0, 700)
-    before = overview_of(tape.store, tape.catalog, excerpt, 10, quiet)
+    before = [overview_of(tape.store, tape.catalog, excerpt, points, quiet) for points in (2, 10)]
     tape.seal(full)
-    assert overview_of(tape.store, tape.catalog, excerpt, 10, quiet) == before
+    assert [overview_of(tape.store, tape.catalog, excerpt, points, quiet) for points in (2, 10)] == before
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
@@ -159,7 +215,7 @@ def test_an_overview_that_cannot_be_read_is_made_anew(
         path.chmod(0o600)
         os.truncate(path, 30)
     with caplog.at_level(logging.WARNING):
-        check(tape, [700], 0, 700, 10)
+        check(tape, [700], 0, 700, 2)
     assert sealed.overview.hash in caplog.text
 
 
@@ -170,8 +226,9 @@ def test_a_chunk_that_is_too_short_is_damage(tape: Tape) -> None:
     path = Path(tape.store.path(sealed.content))
     path.chmod(0o600)
     os.truncate(path, 100)
-    with pytest.raises(StorageDamagedError, match="chunk 0 of take 1"):
-        seen(tape, 0, 700)
+    for points in (1, 1000):
+        with pytest.raises(StorageDamagedError, match="chunk 0 of take 1"):
+            seen(tape, 0, 700, points)
 
 
 def test_what_json_cannot_say_is_the_largest_number(tmp_path: Path) -> None:
@@ -179,7 +236,7 @@ def test_what_json_cannot_say_is_the_largest_number(tmp_path: Path) -> None:
         tape.has_overviews = True
         tape.begin()
         tape.seal(tape.full(np.array([np.inf, -np.inf, np.nan], "<f4").tobytes()))
-        found = seen(tape, 0, 3)
+        found = seen(tape, 0, 3, 1)
     waveform = found.waveforms[0]
     assert (waveform.min, waveform.max, waveform.rms) == ((-3.4028235e38,), (3.4028235e38,), (3.4028235e38,))
 

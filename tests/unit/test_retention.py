@@ -258,7 +258,9 @@ class Interrupted(Files):
 def test_an_interrupted_removal_is_taken_up_again(tape: Tape, at: int) -> None:
     record(tape, 100, 100, 100, 100)
     keep(tape, Retention(keep_chunks=1))
-    broken = Contents(Store.create_or_open(tape.store.root, files=Interrupted(at)), tape.catalog)
+    files_of_store = Interrupted(1000)
+    broken = Contents(Store.create_or_open(tape.store.root, files=files_of_store), tape.catalog)
+    files_of_store.left = at
     with pytest.raises(StorageError):
         collect_garbage(tape.catalog, broken, [tape.stream.record])
     assert kept(tape) == [300], "what is marked is seen by nobody"

@@ -1,8 +1,9 @@
 """Turns what control knows into results."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from jackcapture.catalog import Catalog, TakeRecord
+from jackcapture.catalog import Catalog, StreamTotals, TakeRecord
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
@@ -22,6 +23,7 @@ from jackcapture.model.retention import Hold, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Gap, Latency
 from jackcapture.model.times import iso
+from jackcapture.model.uris import StreamUri
 from jackcapture.store import Store
 
 NEWEST = 100
@@ -70,12 +72,25 @@ def describe_take(record: TakeRecord, clipped_samples: int) -> TakeResult:
     )
 
 
-def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> StreamResult:
-    """Give a stream's state as control knows it now. Blocks."""
+@dataclass(frozen=True, slots=True)
+class SealedPart:
+    """What the catalog has of a stream: its totals, its newest takes and gaps."""
+
+    totals: StreamTotals
+    takes: list[TakeRecord]
+    gaps: list[Gap]
+
+
+def read_sealed(catalog: Catalog, uri: StreamUri) -> SealedPart:
+    """Read what is sealed of a stream. Blocks."""
+    return SealedPart(catalog.totals(uri), catalog.newest_takes(uri, NEWEST), catalog.newest_gaps(uri, NEWEST))
+
+
+def describe_stream(sealed: SealedPart, stream: ManagedStream, xruns: int) -> StreamResult:
+    """Give a stream's state as control knows it now; `sealed` was just read, or is older if the disk has stalled."""
     definition, state, take = stream.definition, stream.engine_state, stream.take
-    totals = catalog.totals(stream.uri)
-    takes = catalog.newest_takes(stream.uri, NEWEST)
-    gaps = {gap.position: gap for gap in catalog.newest_gaps(stream.uri, NEWEST)}
+    totals, takes = sealed.totals, sealed.takes
+    gaps = {gap.position: gap for gap in sealed.gaps}
     head_sample = takes[-1].end_sample if takes else 0
     head_bytes = takes[-1].sealed_bytes if takes else 0  # counts also what was removed since
     head_wall_clock_ns = takes[-1].take.ended_at_ns if takes else None
@@ -101,7 +116,7 @@ def describe_stream(catalog: Catalog, stream: ManagedStream, xruns: int) -> Stre
     return StreamResult(
         uri=stream.uri,
         status=stream.status.value,
-        error=stream.trouble or None,
+        error=stream.notice or None,
         format=describe_format(definition),
         device_identity=definition.device_identity,
         chunk_size_bytes=definition.chunk_size_bytes,

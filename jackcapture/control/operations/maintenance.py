@@ -24,7 +24,7 @@ async def store_check(context: Context, read_data: bool = False) -> CheckResult:
 
     async def in_use() -> frozenset[str] | None:
         try:
-            used = services.streams.staging_in_use(await services.engine_state())
+            used = await services.streams.staging_in_use(await services.engine_state())
         except UnreachableError:
             return None
         return None if used is None else frozenset(staging.id for staging in used)

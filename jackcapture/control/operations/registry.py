@@ -2,17 +2,22 @@
 
 import inspect
 import json
+import types
+import typing
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import pydantic
+import pydantic_core
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
+from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.streams import Streams
@@ -34,6 +39,8 @@ class Services(Protocol):
     streams: Streams
     retention: RetentionKeeper
     link: EngineLink
+    reads: PatientReads
+    disks: DiskWatch
     cutting: Executor
     started_at_ns: int
 
@@ -65,6 +72,13 @@ class Operation:
     help: str
 
 
+_NAMED = 5  # of many unknown arguments
+
+
+class _FailFast(pydantic.FailFast):
+    __hash__ = object.__hash__  # a union hashes its parts
+
+
 OPERATIONS: dict[str, Operation] = {}
 
 
@@ -74,7 +88,7 @@ def operation(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
     _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
         parameter.name: (
-            parameter.annotation,
+            _failing_fast(parameter.annotation),
             ... if parameter.default is inspect.Parameter.empty else parameter.default,
         )
         for parameter in parameters
@@ -94,6 +108,7 @@ async def call(context: Context, name: str, arguments: str) -> str:
     found = OPERATIONS.get(name)
     if found is None:
         raise NotFoundError(f"no operation {name!r}; there are {', '.join(sorted(OPERATIONS))}", name=name)
+    _check_names(found, arguments or "{}")
     try:
         checked = found.arguments.model_validate_json(arguments or "{}")
     except pydantic.ValidationError as error:
@@ -101,6 +116,31 @@ async def call(context: Context, name: str, arguments: str) -> str:
     values = {field: getattr(checked, field) for field in found.arguments.model_fields}
     result = await found.function(context, **values)
     return json.dumps(as_json(result))
+
+
+def _check_names(found: Operation, arguments: str) -> None:
+    """Refuse very many arguments that the operation does not have, before pydantic makes an error of each."""
+    try:
+        given = pydantic_core.from_json(arguments)
+    except ValueError:
+        return  # which pydantic explains
+    unknown = [name for name in given if name not in found.arguments.model_fields] if isinstance(given, dict) else []
+    if len(unknown) > _NAMED:
+        named = ", ".join(repr(name[:80]) for name in unknown[:_NAMED])
+        raise InvalidValueError(
+            f"{found.name}: {named} and {len(unknown) - _NAMED} more arguments are not permitted; there are "
+            f"{', '.join(found.arguments.model_fields) or 'none'}",
+            operation=found.name,
+        )
+
+
+def _failing_fast(annotation: Any) -> Any:
+    """Have a list end its check at the first item that is wrong."""
+    if typing.get_origin(annotation) is list:
+        return Annotated[annotation, _FailFast()]
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return typing.Union[tuple(_failing_fast(part) for part in typing.get_args(annotation))]  # noqa: UP007
+    return annotation
 
 
 def _explain(error: pydantic.ValidationError) -> str:

@@ -73,9 +73,12 @@ async def grab(
 
 
 async def _cut(context: Context, request: SliceRequest, out: str | None, *, clipped: bool = False) -> SliceResult:
-    services = context.services
+    services, definition = context.services, request.stream.definition
 
     def work() -> SliceResult:
+        if definition.is_audio:  # a slice must not use up what the ends of the takes need; MIDI is next to nothing
+            size = (request.to_sample - request.from_sample) * definition.audio.frame_bytes
+            services.supply.space.check_artifact(f"a slice of {definition.uri}", size)
         result, artifact = cut(
             services.store,
             services.catalog,

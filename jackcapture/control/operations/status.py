@@ -23,14 +23,17 @@ async def status(context: Context) -> StatusResult:
     """Give the state of JACK, engine, control, streams and store."""
     services = context.services
     engine = await reachable_engine(context)
+    streams, store = await asyncio.gather(
+        describe_known_streams(context, services.streams.all(), engine), store_status(context)
+    )
     return StatusResult(
         jack=_jack(context, engine),
         engine=None if engine is None else ProcessResult(engine.pid, iso(engine.since_ns), engine.version),
         control=ProcessResult(os.getpid(), iso(services.started_at_ns), VERSION),
-        streams=await describe_known_streams(context, services.streams.all(), engine),
+        streams=streams,
         sessions=(),
-        store=await store_status(context),
-        warnings=() if engine is None else engine.warnings,
+        store=store,
+        warnings=(*(() if engine is None else engine.warnings), *services.disks.warnings()),
     )
 
 
@@ -38,15 +41,16 @@ async def status(context: Context) -> StatusResult:
 async def store_status(context: Context) -> StoreResult:
     """Give where the store is, what it holds, and how long its space lasts at the present rate."""
     services = context.services
-    recording = [stream.definition for stream in services.streams.all() if stream.is_recording]
-    rate = sum(definition.audio.byte_rate for definition in recording if definition.is_audio)  # MIDI is next to nothing
-    stored, free = await asyncio.to_thread(lambda: (services.catalog.stored_bytes(), services.store.free_bytes()))
+    report, stored = await asyncio.gather(
+        services.disks.look(), services.reads.read("bytes", services.catalog.stored_bytes)
+    )
     return StoreResult(
         root=services.store.root,
         uuid=services.store.uuid,
         bytes=stored,
-        free_bytes=free,
-        seconds_left=round(free / rate, 1) if rate else None,
+        free_bytes=report.free_bytes,
+        seconds_left=None if report.seconds_left is None else round(report.seconds_left, 1),
+        disk_low=report.low is not None,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.operations.describe import describe_stream
+from jackcapture.control.operations.describe import describe_stream, read_sealed
 from jackcapture.control.operations.keeping import parse_retention
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.sources import check_sources
@@ -114,8 +114,13 @@ async def describe_known_streams(
     context: Context, streams: Iterable[ManagedStream], engine: EngineState | None
 ) -> tuple[StreamResult, ...]:
     """Give streams as control knows them now; `engine` was just asked for its state."""
-    catalog, xruns = context.services.catalog, 0 if engine is None else engine.xruns
-    return await asyncio.to_thread(lambda: tuple(describe_stream(catalog, stream, xruns) for stream in streams))
+    services, xruns = context.services, 0 if engine is None else engine.xruns
+
+    async def describe(stream: ManagedStream) -> StreamResult:
+        sealed = await services.reads.read(stream.uri, lambda: read_sealed(services.catalog, stream.uri))
+        return describe_stream(sealed, stream, xruns)
+
+    return tuple(await asyncio.gather(*(describe(stream) for stream in streams)))
 
 
 async def reachable_engine(context: Context) -> EngineState | None:
