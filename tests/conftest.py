@@ -1,6 +1,7 @@
 """Fixtures for tests with real parts: JACK servers, frame sources, and the watch over what a run leaves."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -21,6 +22,7 @@ from parts.disturbers import (
     StartLatentSource,
 )
 from parts.jackd import JackServer, StartServer
+from parts.kept_store import KeptStore, make_store
 from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiSource
 from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
@@ -215,6 +217,21 @@ def start_rig(start_jack_server: StartServer, frame_source: StartSource, tmp_pat
             return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}))
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def whole_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small store in which all is right; made once, to be copied."""
+    root = tmp_path_factory.mktemp("whole") / "store"
+    make_store(root)
+    return root
+
+
+@pytest.fixture
+def kept(whole_store: Path, tmp_path: Path) -> KeptStore:
+    """A copy of that store."""
+    shutil.copytree(whole_store, tmp_path / "store")
+    return KeptStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -372,7 +372,9 @@ class Catalog:
                 db.execute("INSERT INTO identity VALUES (?)", (store_uuid,))
             elif row["store_uuid"] != store_uuid:
                 raise StorageDamagedError(
-                    f"{path} is the catalog of store {row['store_uuid']}, not of this store {store_uuid}", path=path
+                    f"{path} is the catalog of store {row['store_uuid']}, not of this store {store_uuid}; put the "
+                    "right one there, or make one with 'jackcapture store rebuild'",
+                    path=path,
                 )
 
 

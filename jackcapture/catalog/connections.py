@@ -29,7 +29,9 @@ def translated(path: str) -> Iterator[None]:
             ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             raise StorageDamagedError(
-                f"the catalog {path} is damaged ({error}); its content is safe in the store", path=path
+                f"the catalog {path} is damaged ({error}); what was recorded is safe in the store, from which "
+                "'jackcapture store rebuild' makes a new catalog",
+                path=path,
             ) from error
         if isinstance(error, sqlite3.IntegrityError):
             raise ConflictError(f"the catalog {path} refuses this: {error}", path=path) from error

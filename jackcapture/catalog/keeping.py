@@ -208,7 +208,9 @@ class Keeping:
                 (limit,),
             ).fetchall()
             artifacts = db.execute(
-                "SELECT id, content_hash FROM artifacts WHERE removing = 1 LIMIT ?", (limit,)
+                "SELECT id, content_hash FROM artifacts WHERE removing = 1"  # first what nothing was made from
+                " AND NOT EXISTS (SELECT 1 FROM artifact_parents WHERE parent_id = artifacts.id) LIMIT ?",
+                (limit,),
             ).fetchall()
             if not chunks and not artifacts:
                 return None

@@ -17,7 +17,11 @@ def migrate(connection: sqlite3.Connection, path: str, version: int = VERSION) -
         _run(connection, _read("schema.sql"), version)
         return
     if application != APPLICATION_ID or found == 0:
-        raise StorageDamagedError(f"{path} is a SQLite database, but no catalog of jackcapture", path=path)
+        raise StorageDamagedError(
+            f"{path} is a SQLite database, but no catalog of jackcapture; 'jackcapture store rebuild' makes one "
+            "from the store",
+            path=path,
+        )
     if found > version:
         raise StorageDamagedError(
             f"{path} is a catalog of version {found}; this jackcapture reads up to {version}: use a newer one",

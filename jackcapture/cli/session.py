@@ -35,7 +35,7 @@ def call(operation: str, **arguments: Any) -> Any:
     """Do an operation, with a progress bar on standard error if it takes long."""
     from jackcapture.client import Client  # noqa: PLC0415 - help and usage errors need no ZeroMQ
 
-    with Client(runtime=options.runtime, config=options.config) as client, _progress_bar(operation) as progress:
+    with Client(runtime=options.runtime, config=options.config) as client, progress_bar(operation) as progress:
         return client.call(operation, progress=progress, **arguments)
 
 
@@ -78,18 +78,20 @@ def absolute(path: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def _progress_bar(operation: str) -> Iterator[Callable[[int, int, str], None] | None]:
-    """Give a callback that shows a bar once it is called; None where nobody looks."""
+def progress_bar(operation: str) -> Iterator[Callable[[int, int, str], None] | None]:
+    """Give a callback that shows a bar, named by what is done, once it is called; None where nobody looks."""
     if not sys.stderr.isatty():
         yield None
         return
     with contextlib.ExitStack() as stack:
-        bar: list[Any] = []
+        bars: dict[str, tuple[Any, Any]] = {}  # by unit: long work may have a part that counts files and one of bytes
 
         def progress(done: int, total: int, unit: str) -> None:
-            if not bar:  # most calls end before there is anything to show, so rich is not imported for them
-                bar.extend(_new_bar(stack, operation, unit))
-            bar[0].update(bar[1], completed=done, total=total or None)
+            if unit not in bars:  # most calls end before there is anything to show, so rich is not imported for them
+                stack.close()
+                bars[unit] = _new_bar(stack, operation, unit)
+            bar, task = bars[unit]
+            bar.update(task, completed=done, total=total or None)
 
         yield progress
 

@@ -185,6 +185,37 @@ def store(result: dict[str, Any]) -> None:
     print(f"store {result['root']}: {amount(result['bytes'])} kept, {amount(result['free_bytes'])} free, {left}")
 
 
+def check(result: dict[str, Any]) -> None:
+    """Print what a check of the store found."""
+    for problem in result["problems"]:
+        print(f"{problem['kind']}: {problem['address']}: {problem['message']}")
+    if result["problem_count"] > len(result["problems"]):
+        print(f"and {result['problem_count'] - len(result['problems'])} more")
+    counts = result["checked"]
+    how = "every byte read" if result["read_data"] else "without their bytes (--read-data reads these, too)"
+    print(
+        f"checked {counts['content']} files, {counts['chunks']} chunks, {counts['artifacts']} artifacts, {how}: "
+        + ("nothing is wrong" if result["ok"] else f"{result['problem_count']} problems")
+    )
+
+
+def rebuild(result: dict[str, Any]) -> None:
+    """Print what a new catalog has, and what could not be known."""
+    for lost in result["lost"]:
+        first, last = lost["sample_range"]
+        print(f"lost: {lost['stream_uri']} take {lost['take']}, {first} to {last}: {lost['chunks']} chunks")
+    for item in result["recovered"]:
+        print(f"recovered: {item['artifact_id']}, {item['mime_type']}, {amount(item['bytes'])}")
+    for what in result["unknown"]:
+        print(f"not known: {what}")
+    print(
+        f"a new catalog with {result['streams']} streams, {result['takes']} takes, {result['chunks']} chunks, "
+        f"{result['artifacts']} artifacts"
+    )
+    if result["replaced"] is not None:
+        print(f"the old one is {result['replaced']}")
+
+
 def status(result: dict[str, Any]) -> None:
     """Print everything at a glance."""
     jack = result["jack"]

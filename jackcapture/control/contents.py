@@ -65,6 +65,12 @@ class Contents:
         with self._lock.shared():
             yield
 
+    @contextlib.contextmanager
+    def settled(self) -> Iterator[None]:
+        """Let nobody enter or remove content until the block ends: what has a row is there, the rest is nobody's."""
+        with self._lock.exclusive():
+            yield
+
     # --- held ---
 
     @contextlib.contextmanager

@@ -21,7 +21,7 @@ from jackcapture.control.server import Server
 from jackcapture.control.slicing import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
-from jackcapture.errors import JackCaptureError
+from jackcapture.errors import JackCaptureError, StorageDamagedError
 from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import Broadcast
@@ -80,6 +80,10 @@ class Control:
     def end_soon(self) -> None:
         """End control in order, after the reply is sent."""
         self._ending.set()
+
+    def is_ending(self) -> bool:
+        """Tell whether control is about to end, so that long work should; on any thread."""
+        return self._ending.is_set()
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or a shutdown; then stop all recordings, seal them and end the engine."""
@@ -167,13 +171,26 @@ async def _run(settings: Settings, store: Store, catalog: Catalog) -> None:
     await Control(settings, store, catalog).run()
 
 
+def open_catalog(store: Store) -> Catalog:
+    """Open the catalog, or make that of a store that holds nothing yet."""
+    path = os.path.join(store.root, "catalog.db")
+    is_there = os.path.lexists(path) and os.path.getsize(path) > 0
+    if not is_there and any(True for _ in store.iterate_content()):
+        raise StorageDamagedError(
+            f"{path} is {'empty' if os.path.lexists(path) else 'missing'}, though the store has content: put it back, "
+            "or make it anew with 'jackcapture store rebuild'",
+            path=path,
+        )
+    return Catalog(path, store.uuid)
+
+
 def run_control(settings: Settings) -> None:
     """Run control in this process; raises `ConflictError` if another one has the store or the runtime directory."""
     make_runtime_directory(settings.runtime)
     with ProcessLock(os.path.join(settings.runtime, CONTROL_LOCK), f"runtime directory {settings.runtime}"):
         store = Store.create_or_open(settings.root)
         with ProcessLock(os.path.join(store.root, STORE_LOCK), f"store {store.root}"):
-            catalog = Catalog(os.path.join(store.root, "catalog.db"), store.uuid)
+            catalog = open_catalog(store)
             try:
                 asyncio.run(_run(settings, store, catalog))
             finally:

@@ -23,13 +23,17 @@ def enter_definition(
     contents: Contents, catalog: Catalog, definition: StreamDefinition, retention: Retention
 ) -> StreamRecord:
     """Put a definition into store and catalog; raises `ConflictError` if the URI is taken. Blocks."""
-    document = {"type": DEFINITION_TYPE, "version": 1, **definition.as_json()}
 
     def add_row(sealed: Sealed) -> StreamRecord:
         artifact = _artifact(sealed, "definition", DEFINITION_TYPE, definition.uri, ())
         return catalog.add_stream(definition, artifact, retention)
 
-    return contents.enter_document(_rendered(document), add_row)
+    return contents.enter_document(render_definition(definition), add_row)
+
+
+def render_definition(definition: StreamDefinition) -> bytes:
+    """Give the bytes of a definition's document: the same for the same definition."""
+    return _rendered({"type": DEFINITION_TYPE, "version": 1, **definition.as_json()})
 
 
 def enter_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> Artifact:

@@ -13,6 +13,7 @@ from jackcapture.errors import InvalidValueError, JackCaptureError, StorageError
 from jackcapture.model.addresses import Staging
 from jackcapture.protocol.framing import Broadcast, decode_broadcast, encode_broadcast
 from jackcapture.protocol.messages import StreamChunkFull
+from jackcapture.store.layout import UNSEALED
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class UnsealedNotes:
     """The notes of one store. Any thread; all methods block but `has`."""
 
     def __init__(self, staging_directory: str) -> None:
-        self._directory = os.path.join(os.path.dirname(staging_directory), "unsealed")
+        self._directory = os.path.join(os.path.dirname(staging_directory), UNSEALED)
         self._lock = threading.Lock()
         self._noted = self._names()
         self.read()

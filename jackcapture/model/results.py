@@ -322,6 +322,75 @@ class StoreResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedCounts:
+    """How much a check looked at: files of content, and rows of chunks and artifacts."""
+
+    content: int
+    chunks: int
+    artifacts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemResult:
+    """Something wrong with the store; `kind` and `address` as docs/store.md lists them."""
+
+    kind: str
+    address: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check found; `problems` lists at most 1,000 of `problem_count`. With `read_data`, every byte was read."""
+
+    ok: bool
+    checked: CheckedCounts
+    problems: tuple[ProblemResult, ...]
+    problem_count: int
+    read_data: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredResult:
+    """Content of which only the bytes are known, now an artifact with the tag `recovered`."""
+
+    artifact_id: str
+    content_hash: str
+    mime_type: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostResult:
+    """A run of chunks of a take that a manifest names and that is not in the store."""
+
+    stream_uri: str
+    take: int
+    chunks: int
+    sample_range: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildResult:
+    """A catalog that was made anew from the store: how much is in it, and what could not be known.
+
+    `recovered` and `lost` list at most 1,000 of `recovered_count` and `lost_count`. `replaced` is where the old catalog
+    lies now; None if there was none.
+    """
+
+    streams: int
+    takes: int
+    chunks: int
+    artifacts: int
+    recovered: tuple[RecoveredResult, ...]
+    recovered_count: int
+    lost: tuple[LostResult, ...]
+    lost_count: int
+    unknown: tuple[str, ...]
+    replaced: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class StatusResult:
     """Everything at a glance."""
 

@@ -17,7 +17,7 @@ def start(
     *,
     environment: Mapping[str, str] | None = None,
     output: IO[Any] | int | None = None,
-    result: IO[Any] | None = None,
+    result: IO[Any] | int | None = None,
 ) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own, so that a terminal's interrupt reaches only whoever started it.
 

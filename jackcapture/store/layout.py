@@ -10,6 +10,7 @@ CONTENT = "content"
 STAGING = "staging"
 ALGORITHM = "blake3"
 DESCRIPTION = "store.json"
+UNSEALED = "unsealed"  # beside the staging files: notes of those that wait to be sealed
 
 _SHARD = re.compile(r"[0-9a-f]{2}", re.ASCII)
 _NAME = re.compile(r"[0-9a-f]{64}", re.ASCII)

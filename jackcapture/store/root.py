@@ -55,7 +55,7 @@ def create_or_open(files: Files, root: str) -> tuple[str, str]:
         if DESCRIPTION not in names:
             _refuse_foreign(path, names)
             return path, _create(files, path)
-        identity = _read_description(files, f"{path}/{DESCRIPTION}")
+        identity = read_description(files, f"{path}/{DESCRIPTION}")
         _check_directories(files, path)
         # Whoever made the store may have been killed before its last fsync.
         _sync_names(files, path)
@@ -100,11 +100,10 @@ def _refuse_foreign(path: str, names: set[str]) -> None:
 def _create(files: Files, path: str) -> str:
     _check_writable(files, path)
     identity = str(uuid.uuid4())
-    description = json.dumps({"format": FORMAT, "version": VERSION, "uuid": identity}) + "\n"
     unfinished = f"{path}/{_UNFINISHED}"
     fd = files.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
-        write_all(files, fd, memoryview(description.encode()))
+        write_all(files, fd, memoryview(describe_store(identity)))
         files.fsync(fd)
     finally:
         files.close(fd)
@@ -127,7 +126,12 @@ def _sync_names(files: Files, path: str) -> None:
         sync_directory(files, os.path.dirname(path))
 
 
-def _read_description(files: Files, path: str) -> str:
+def describe_store(identity: str) -> bytes:
+    """Give what stands in `store.json`."""
+    return (json.dumps({"format": FORMAT, "version": VERSION, "uuid": identity}) + "\n").encode()
+
+
+def read_description(files: Files, path: str) -> str:
     """Check `store.json` and give the UUID in it."""
     buffer = bytearray(_LARGEST_DESCRIPTION)
     fd = files.open(path, os.O_RDONLY)

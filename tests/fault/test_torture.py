@@ -171,4 +171,5 @@ def test_kills_at_any_moment(
         check_midi(whole.events(), [event for event in emitted if 0 <= event[0] < take["samples"]], whole["gaps"])
         lost = {stream["lost_frames"] for stream in stopped.values()}
         print(f"{KILLS} kills, {engine_deaths} of them of the engine; {take['samples']} frames, lost {sorted(lost)}")
+        assert client.call("store_check", read_data=True)["problems"] == []
     assert rig.staging_files() == []

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +85,10 @@ class RigProcess:
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
+
+    def wait_killed(self) -> None:
+        """Wait until it has ended by SIGKILL."""
+        assert self.wait() == -signal.SIGKILL
 
     @property
     def log(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from jackcapture.control.operations import OPERATIONS, Context, call, registry
+from jackcapture.control.result_json import as_json
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.model.results import DoneResult, GapResult, LatencyResult, SliceResult, WallClockRange
 
@@ -79,7 +80,7 @@ def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
         gaps=(GapResult(1, 1, "xrun"),), wall_clock=WallClockRange("t0", "t1", 0.1, -12.5, 3.1),
         capture_latency=(LatencyResult(64, 128),),
     )  # fmt: skip
-    assert registry.as_json((result,)) == [
+    assert as_json((result,)) == [
         {
             "artifact_id": "slice-1",
             "content_hash": "ab" * 32,
@@ -102,8 +103,8 @@ def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
             "capture_latency": [{"min": 64, "max": 128}],
         }
     ]
-    assert registry.as_json(DoneResult()) == {"done": True}
-    assert registry.as_json({"a": (DoneResult(), None)}) == {"a": [{"done": True}, None]}
+    assert as_json(DoneResult()) == {"done": True}
+    assert as_json({"a": (DoneResult(), None)}) == {"a": [{"done": True}, None]}
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

@@ -4,7 +4,7 @@ An operation is an `async def name(context, ...)` with `@operation`; its argumen
 its docstring is its help, its result is a dataclass of model/results.py (or a tuple of them).
 """
 
-from jackcapture.control.operations import artifacts, keeping, midi, overviews, slices, status, streams
+from jackcapture.control.operations import artifacts, keeping, maintenance, midi, overviews, slices, status, streams
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "artifacts",
     "call",
     "keeping",
+    "maintenance",
     "midi",
     "operation",
     "overviews",

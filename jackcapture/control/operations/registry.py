@@ -1,7 +1,5 @@
 """The registry: name, function and checked arguments of every operation."""
 
-import dataclasses
-import functools
 import inspect
 import json
 import types
@@ -20,6 +18,7 @@ from jackcapture.control.contents import Contents
 from jackcapture.control.disk_watch import DiskWatch
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.patient_reads import PatientReads
+from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.slicing import Slicer
 from jackcapture.control.streams import Streams
@@ -52,6 +51,9 @@ class Services(Protocol):
 
     def end_soon(self) -> None:
         """End control in order, after the reply is sent."""
+
+    def is_ending(self) -> bool:
+        """Tell whether control is about to end, so that long work should; on any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +143,6 @@ def _failing_fast(annotation: Any) -> Any:
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
         return typing.Union[tuple(_failing_fast(part) for part in typing.get_args(annotation))]  # noqa: UP007
     return annotation
-
-
-def as_json(value: Any) -> Any:
-    """Turn a result into JSON values; `from_` becomes `from`, which Python does not allow as a name."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {there: as_json(getattr(value, here)) for here, there in _names(type(value))}
-    if isinstance(value, list | tuple):
-        return [as_json(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_json(item) for key, item in value.items()}
-    return value
-
-
-@functools.cache
-def _names(kind: type) -> tuple[tuple[str, str], ...]:
-    return tuple((field.name, field.name.rstrip("_")) for field in dataclasses.fields(kind))
 
 
 def _explain(error: pydantic.ValidationError) -> str:

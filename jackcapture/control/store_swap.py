@@ -1,0 +1,137 @@
+"""Puts a new catalog in the place of an old one, which is kept aside, and looks what the old one has. Blocks."""
+
+import contextlib
+import datetime
+import os
+import sqlite3
+from dataclasses import dataclass, field
+
+from jackcapture.catalog.audit import Audit
+from jackcapture.catalog.migration import VERSION
+from jackcapture.control.check_place import CheckPlace
+from jackcapture.errors import ConflictError, StorageError
+from jackcapture.store.failures import translated
+from jackcapture.store.root import describe_store, sync_directory, write_all
+
+
+@dataclass(slots=True)
+class OldCatalog:
+    """The catalog that is there: how much it has, and whether it is healthy; nothing of it if it cannot be read."""
+
+    is_healthy: bool = False
+    store_uuid: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    reason: str = ""
+
+    @classmethod
+    def look(cls, place: CheckPlace, identity: str | None) -> "OldCatalog":
+        """Look at it; whatever is wrong with it is no error."""
+        old = cls()
+        if not os.path.lexists(place.catalog_path):
+            return old
+        try:
+            with Audit(place.catalog_path, place.is_cancelled) as audit:
+                old.is_healthy = not audit.damage() and not audit.dangling()
+                old.store_uuid = audit.store_uuid()
+                old.counts = audit.counts()
+        except StorageError as error:
+            old.is_healthy = error.details.get("version", 0) > VERSION
+            old.reason = error.message
+        place.go_on()
+        if identity is not None and old.store_uuid not in (None, identity):
+            old.is_healthy = False
+            old.store_uuid = None
+        return old
+
+    def refuse_if_healthy(self) -> None:
+        """Raise `ConflictError`, naming what a new catalog would not have."""
+        if not self.is_healthy:
+            return
+        has = self.reason or ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        raise ConflictError(
+            f"the catalog is healthy ({has}); one that is made anew would not have what no document tells: what slices "
+            "are and were cut from, tags, artifact ids, takes that run. Add --force to replace it all the same",
+            **self.counts,
+        )
+
+    def losses(self) -> list[str]:
+        """Say what it had that a new one cannot have."""
+        if not self.counts:
+            return []
+        has = ", ".join(f"{count} {name}" for name, count in self.counts.items())
+        return [f"the old catalog had {has}; its artifact ids, tags, and what slices were cut from are only there"]
+
+
+def place_catalog(place: CheckPlace, new: str) -> str | None:
+    """Make the catalog at `new` durable and the store's; give where the old one lies now, None if there was none."""
+    files, path = place.files, place.catalog_path
+    with translated(files, path):
+        fd = files.open(new, os.O_RDONLY)
+        try:
+            files.fsync(fd)
+        finally:
+            files.close(fd)
+        sync_directory(files, place.root)
+        _merge_log(path)
+        aside = _free_name(path)
+        is_there = os.path.lexists(path)
+        if is_there:
+            _put_aside(place, aside)
+        _put_log_aside(place, aside)
+        files.rename(new, path)
+        sync_directory(files, place.root)
+    return aside if is_there else None
+
+
+def _merge_log(path: str) -> None:
+    """Move what is in the log of the old catalog into its file, if it can be read."""
+    if not os.path.lexists(path):
+        return
+    with contextlib.suppress(sqlite3.Error):
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        finally:
+            connection.close()
+
+
+def _free_name(path: str) -> str:
+    now = datetime.datetime.now(datetime.UTC)
+    name = wanted = f"{path}.replaced-{now:%Y%m%dT%H%M%SZ}"
+    number = 1
+    while os.path.lexists(name):
+        number += 1
+        name = f"{wanted}-{number}"
+    return name
+
+
+def _put_aside(place: CheckPlace, aside: str) -> None:
+    """Give the old catalog a second name; the first one goes by the rename of the new one."""
+    try:
+        place.files.link(place.catalog_path, aside)
+    except OSError:  # no hard links there
+        place.files.rename(place.catalog_path, aside)
+    sync_directory(place.files, place.root)
+
+
+def _put_log_aside(place: CheckPlace, aside: str) -> None:
+    """Move away the log of a catalog that could not be read: SQLite would apply it to the new one."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        if os.path.lexists(place.catalog_path + suffix):
+            place.files.rename(place.catalog_path + suffix, aside + suffix)
+    sync_directory(place.files, place.root)
+
+
+def write_description(place: CheckPlace, identity: str) -> None:
+    """Make `store.json` anew, all or nothing."""
+    files, path = place.files, f"{place.root}/store.json"
+    data = describe_store(identity)
+    with translated(files, path, needed=len(data)):
+        fd = files.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            write_all(files, fd, memoryview(data))
+            files.fsync(fd)
+        finally:
+            files.close(fd)
+        files.rename(f"{path}.new", path)
+        sync_directory(files, place.root)

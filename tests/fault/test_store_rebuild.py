@@ -1,0 +1,404 @@
+"""`store rebuild`: a new catalog from the store alone; whatever lies in content is in it, and the check is clean."""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jackcapture.catalog import Catalog, TakeRecord
+from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.contents import Contents
+from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.offline import check_offline, rebuild_offline
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
+from jackcapture.control.store_rebuild import rebuild_store
+from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
+from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
+from jackcapture.model.addresses import Content
+from jackcapture.model.results import RebuildResult
+from jackcapture.model.retention import HolderKind, Removal, Retention
+from jackcapture.model.takes import ClockSnapshot, Gap
+from jackcapture.model.uris import StreamUri
+from jackcapture.settings import Settings
+from jackcapture.store import Files, Store
+from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore
+
+FAR = 1 << 62
+
+
+def quiet(done: int, total: int, unit: str) -> None:
+    """Take no note of the progress."""
+
+
+def rebuild(kept: KeptStore, *, force: bool = False) -> RebuildResult:
+    return rebuild_offline(kept.settings, quiet, force=force)
+
+
+def assert_clean(kept: KeptStore) -> None:
+    assert check_offline(kept.settings, quiet, read_data=True).problems == ()
+
+
+def opened(kept: KeptStore) -> tuple[Store, Catalog]:
+    store = Store.create_or_open(str(kept.root))
+    return store, Catalog(str(kept.catalog), store.uuid)
+
+
+def told(catalog: Catalog, uri: StreamUri) -> dict[str, Any]:
+    """All that the catalog tells of a stream, but for the ids of artifacts and what is not in any document."""
+    stream = catalog.stream(uri)
+    takes: list[TakeRecord] = catalog.takes(uri)
+    removals: list[Removal] = catalog.keeping.removals(uri, 0, FAR)
+    clocks: list[list[ClockSnapshot]] = [catalog.clocks(uri, it.take.number, 0, FAR) for it in takes]
+    gaps: list[Gap] = catalog.gaps(uri, 0, FAR)
+    return {
+        "definition": stream.definition,
+        "retention": stream.retention,
+        "created": stream.created_at_ns if takes else None,
+        "takes": [(it.take, it.error, it.sealed_chunks, it.sealed_samples, it.removed_chunks) for it in takes],
+        "chunks": catalog.chunks(uri, 0, FAR),
+        "removals": removals,
+        "clocks": clocks,
+        "gaps": gaps,
+    }
+
+
+def slice_bytes(store: Store, catalog: Catalog, first: int, last: int) -> bytes:
+    stream = ManagedStream(catalog.stream(MAIN))
+    request = SliceRequest(stream, None, first, last, SliceOptions("wav"), "here to there")
+    result, _ = Slicer(store, catalog, Contents(store, catalog)).cut(request, quiet)
+    return Path(store.path(Content(result.content_hash))).read_bytes()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no database at all", bytes(50_000)])
+def test_what_documents_tell_is_all_there_again(kept: KeptStore, content: bytes | None) -> None:
+    store, catalog = opened(kept)
+    before = {uri: told(catalog, uri) for uri in (MAIN, SHORT, KEYS, IDLE)}
+    slice_before = slice_bytes(store, catalog, 120, 777)
+    catalog.close()
+    files = kept.files()
+    if content is None:
+        kept.catalog.unlink()
+    else:
+        kept.catalog.write_bytes(content)
+    result = rebuild(kept)
+    assert (result.streams, result.takes, result.chunks) == (4, 4, 11)
+    assert result.lost == ()
+    assert (result.replaced is None) == (content is None)
+    if result.replaced is not None:
+        assert Path(result.replaced).read_bytes() == content
+    assert kept.files() == files
+    assert_clean(kept)
+    store, catalog = opened(kept)
+    assert {uri: told(catalog, uri) for uri in (MAIN, SHORT, KEYS, IDLE)} == before
+    assert slice_bytes(store, catalog, 120, 777) == slice_before
+    catalog.close()
+
+
+def test_what_no_document_names_becomes_an_artifact(kept: KeptStore) -> None:
+    slices = set(kept.query("SELECT content_hash FROM artifacts WHERE kind = 'slice'"))
+    others = {
+        b"fLaC" + bytes(50): "audio/flac",
+        b"MThd" + bytes(50): "audio/midi",
+        b"RF64\xff\xff\xff\xffWAVE" + bytes(50): "audio/vnd.wave",
+        b"\x89PNG\r\n\x1a\n" + bytes(50): "image/png",
+        os.urandom(50): "application/octet-stream",
+        b'{"type": "application/vnd.jackcapture.session+json"}': "application/vnd.jackcapture.session+json",
+        b'{"type": "application/json"}': "application/octet-stream",
+    }
+    store = Store.create_or_open(str(kept.root))
+    named = {store.put(data).content.hash: mime for data, mime in others.items()}
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    recovered = {item.content_hash: item.mime_type for item in result.recovered}
+    assert recovered.keys() == slices | named.keys()
+    assert {name: recovered[name] for name in named} == named
+    assert sorted(recovered[name] for name in slices) == ["application/octet-stream", "audio/vnd.wave"]
+    assert any("9 files" in text for text in result.unknown)
+    assert_clean(kept)
+    store, catalog = opened(kept)
+    listed = catalog.artifacts(tag="recovered")
+    assert {artifact.content_hash for artifact in listed} == recovered.keys()
+    assert {artifact.kind for artifact in listed} == {"recovered"}
+    catalog.close()
+
+
+def test_chunks_that_are_not_there_are_lost_and_the_rest_is_kept(kept: KeptStore) -> None:
+    kept.forget(kept.chunk(), kept.chunk(index=2), kept.chunk(take=2, index=0, column="overview_hash"))
+    short = kept.chunk(take=2)
+    kept.rewrite(short, kept.path(short).read_bytes()[:-1])
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    assert [(lost.stream_uri, lost.take, lost.chunks, lost.sample_range) for lost in result.lost] == [
+        (MAIN, 1, 2, (100, 450)),
+        (MAIN, 2, 1, (550, 850)),
+    ]
+    assert result.chunks == 8
+    assert short in {item.content_hash for item in result.recovered}
+    assert any("1 overviews are missing" in text for text in result.unknown)
+    assert check_offline(kept.settings, quiet, read_data=False).problems == ()
+    assert sorted(kept.query("SELECT reason FROM removals")) == ["keep_chunks", "lost", "lost"]
+
+
+def test_a_stream_without_a_manifest_is_there_and_told_of(kept: KeptStore) -> None:
+    """A first take that never ended: its chunks are bytes that nobody names."""
+    chunks = [kept.chunk(KEYS, index=index) for index in (0, 1)]
+    kept.forget(kept.artifact("manifest", KEYS))
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    assert (result.streams, result.takes) == (4, 3)
+    assert {item.content_hash for item in result.recovered} >= set(chunks)
+    assert any(KEYS in text and "no manifest" in text for text in result.unknown)
+    assert_clean(kept)
+
+
+def test_the_newest_manifest_that_holds_up_is_taken(kept: KeptStore) -> None:
+    newest = kept.artifact("manifest")
+    kept.rewrite(newest, kept.path(newest).read_bytes().replace(b'"samples": 300', b'"samples": 301'))
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    assert (result.streams, result.takes, result.chunks) == (4, 3, 8)  # one take of the main stream
+    assert newest in {item.content_hash for item in result.recovered}
+    assert [problem.kind for problem in check_offline(kept.settings, quiet, read_data=True).problems] == [
+        "content_damaged"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("version", 2), ("takes", [{}]), ("definition", {"uri": "x"}), ("created_at_ns", "now"), ("takes", 7)],
+)
+def test_a_manifest_that_is_none_is_kept_as_a_file(kept: KeptStore, field: str, value: Any) -> None:
+    newest = kept.artifact("manifest")
+    document = json.loads(kept.path(newest).read_bytes()) | {field: value}
+    name = Store.create_or_open(str(kept.root)).put(json.dumps(document).encode()).content.hash
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    assert (result.streams, result.takes, result.chunks) == (4, 4, 11)
+    assert name in {item.content_hash for item in result.recovered}
+    assert any(name in text and "cannot be used" in text for text in result.unknown)
+    assert_clean(kept)
+
+
+def test_a_lost_definition_is_made_anew(kept: KeptStore) -> None:
+    name = kept.artifact("definition")
+    data = kept.path(name).read_bytes()
+    kept.forget(name)
+    kept.catalog.unlink()
+    result = rebuild(kept)
+    assert kept.path(name).read_bytes() == data
+    assert any(MAIN in text and "definition was lost" in text for text in result.unknown)
+    assert_clean(kept)
+
+
+def test_retention_and_pins_are_those_of_the_newest_manifest(kept: KeptStore) -> None:
+    document = json.loads(kept.path(kept.artifact("manifest")).read_bytes())
+    document["created_at_ns"] += 1
+    document["retention"] = {"keep_ns": 10**9, "keep_bytes": None, "keep_chunks": 7}
+    document["pins"] = [{"name": "intro", "from_sample": 10, "to_sample": 200, "created_at_ns": 5}]
+    Store.create_or_open(str(kept.root)).put(json.dumps(document).encode())
+    kept.catalog.unlink()
+    rebuild(kept)
+    _, catalog = opened(kept)
+    assert catalog.stream(MAIN).retention == Retention(10**9, None, 7)
+    assert catalog.stream(SHORT).retention == Retention(keep_chunks=3)
+    pins = catalog.keeping.holds(MAIN, HolderKind.PIN)
+    assert [(pin.holder, pin.from_sample, pin.to_sample) for pin in pins] == [("intro", 10, 200)]
+    catalog.close()
+    assert_clean(kept)
+
+
+# --- when it refuses
+
+
+def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
+    before = kept.catalog.read_bytes()
+    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 10 artifacts, 0 tags.*--force"):
+        rebuild(kept)
+    assert kept.catalog.read_bytes() == before
+    result = rebuild(kept, force=True)
+    assert result.replaced is not None
+    assert Path(result.replaced).read_bytes() == before
+    assert any("the old catalog had 4 streams" in text for text in result.unknown)
+    assert_clean(kept)
+    again = rebuild(kept, force=True)
+    assert again.replaced != result.replaced
+
+
+def test_a_catalog_of_a_newer_version_is_replaced_only_by_force(kept: KeptStore) -> None:
+    kept.query("PRAGMA user_version = 99")
+    with pytest.raises(ConflictError, match="version 99"):
+        rebuild(kept)
+
+
+def test_it_needs_the_store_for_itself(kept: KeptStore, tmp_path: Path) -> None:
+    kept.catalog.unlink()
+    with ProcessLock(str(kept.root / STORE_LOCK), "store"), pytest.raises(ConflictError) as caught:
+        rebuild(kept)
+    assert caught.value.details["pid"] == os.getpid()
+    Path(kept.settings.runtime).mkdir()
+    with ProcessLock(f"{kept.settings.runtime}/{ENGINE_LOCK}", "engine"), pytest.raises(ConflictError, match="engine"):
+        rebuild(kept)
+    with pytest.raises(NotFoundError, match="no store"):
+        rebuild_offline(Settings(root=str(tmp_path / "none"), runtime=str(tmp_path)), quiet, force=False)
+
+
+def test_a_damaged_description_is_made_anew_with_the_uuid_of_the_manifests(kept: KeptStore) -> None:
+    description = kept.root / "store.json"
+    identity = json.loads(description.read_text())["uuid"]
+    for damage in (description.unlink, lambda: description.write_text("?")):
+        damage()
+        with pytest.raises((ConflictError, StorageDamagedError)):
+            Store.create_or_open(str(kept.root))
+        result = rebuild(kept, force=True)
+        assert json.loads(description.read_text())["uuid"] == identity
+        assert any("store.json" in text for text in result.unknown)
+        assert_clean(kept)
+
+
+# --- the old catalog
+
+
+def test_what_is_in_the_log_of_the_old_catalog_is_kept_aside_too(kept: KeptStore) -> None:
+    """A killed control leaves rows in the log; SQLite must not apply them to the new catalog."""
+    writer = sqlite3.connect(kept.catalog)
+    writer.execute("UPDATE streams SET keep_chunks = 12345 WHERE uri = ?", (IDLE,))
+    writer.commit()
+    copy = KeptStore(kept.root.parent / "copy")
+    shutil.copytree(kept.root, copy.root)
+    writer.close()
+    assert (copy.root / "catalog.db-wal").stat().st_size > 0
+    result = rebuild(copy, force=True)
+    assert result.replaced is not None
+    old = sqlite3.connect(result.replaced)
+    assert old.execute("SELECT keep_chunks FROM streams WHERE uri = ?", (IDLE,)).fetchone() == (12345,)
+    old.close()
+    assert copy.query("SELECT keep_chunks FROM streams WHERE uri = ?", IDLE) == [None]
+    assert_clean(copy)
+
+
+def test_the_log_of_a_catalog_that_is_not_there_is_moved_away(kept: KeptStore) -> None:
+    kept.catalog.unlink()
+    (kept.root / "catalog.db-wal").write_bytes(b"rows of the old one")
+    assert rebuild(kept).replaced is None
+    (aside,) = kept.root.glob("catalog.db.replaced-*")
+    assert aside.name.endswith("-wal")
+    assert aside.read_bytes() == b"rows of the old one"
+    assert_clean(kept)
+
+
+# --- interruptions
+
+
+class EndsHereError(Exception):
+    """The process ends here."""
+
+
+class InterruptedFiles(Files):
+    """Ends before its Nth call that changes something, or makes it durable."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise EndsHereError
+
+    def link(self, source: str, target: str) -> None:
+        self._count()
+        super().link(source, target)
+
+    def rename(self, source: str, target: str) -> None:
+        self._count()
+        super().rename(source, target)
+
+    def unlink(self, path: str) -> None:
+        self._count()
+        super().unlink(path)
+
+    def fsync(self, fd: int) -> None:
+        self._count()
+        super().fsync(fd)
+
+    def fsync_directory(self, path: str) -> None:
+        self._count()
+        super().fsync_directory(path)
+
+
+def interruptions(kept: KeptStore, damage: Callable[[KeptStore], None]) -> Iterator[KeptStore]:
+    """Copies of the store in which a rebuild was interrupted, once before each of its steps."""
+    damage(kept)
+    for calls in range(1000):
+        copy = KeptStore(kept.root.parent / f"copy-{calls}")
+        shutil.copytree(kept.root, copy.root)
+        try:
+            rebuild_store(CheckPlace(str(copy.root), files=InterruptedFiles(calls)), force=True)
+        except EndsHereError:
+            yield copy
+        else:
+            assert calls > 4
+            return
+
+
+def corrupt(kept: KeptStore) -> None:
+    kept.catalog.write_bytes(b"no database" * 1000)
+    (kept.root / "catalog.db-wal").write_bytes(b"nor a log")
+    (kept.root / "store.json").unlink()
+
+
+def leave_healthy(kept: KeptStore) -> None:
+    """Damage nothing."""
+
+
+@pytest.mark.parametrize("damage", [corrupt, leave_healthy])
+def test_after_any_interruption_there_is_a_catalog_and_the_next_rebuild_works(
+    kept: KeptStore, damage: Callable[[KeptStore], None]
+) -> None:
+    original = kept.files()
+    for copy in interruptions(kept, damage):
+        assert copy.catalog.exists()
+        if damage is leave_healthy:
+            assert_clean(copy)  # the old one, or the new one
+        result = rebuild(copy, force=True)
+        assert (result.streams, result.takes, result.chunks) == (4, 4, 11)
+        assert not (copy.root / "catalog.db.new").exists()
+        assert original.items() <= copy.files().items()
+        assert_clean(copy)
+
+
+def test_the_new_catalog_is_durable_before_it_takes_the_old_ones_place(kept: KeptStore) -> None:
+    steps: list[tuple[str, ...]] = []
+
+    class RecordedFiles(Files):
+        def fsync(self, fd: int) -> None:
+            steps.append(("fsync", os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))))
+            super().fsync(fd)
+
+        def fsync_directory(self, path: str) -> None:
+            steps.append(("fsync", "."))
+            super().fsync_directory(path)
+
+        def link(self, source: str, target: str) -> None:
+            steps.append(("link", os.path.basename(source), os.path.basename(target).partition("-")[0]))
+            super().link(source, target)
+
+        def rename(self, source: str, target: str) -> None:
+            steps.append(("rename", os.path.basename(source), os.path.basename(target)))
+            super().rename(source, target)
+
+    rebuild_store(CheckPlace(str(kept.root), files=RecordedFiles()), force=True)
+    assert steps[steps.index(("fsync", "catalog.db.new")) :] == [
+        ("fsync", "catalog.db.new"),
+        ("fsync", "."),
+        ("link", "catalog.db", "catalog.db.replaced"),
+        ("fsync", "."),
+        ("fsync", "."),
+        ("rename", "catalog.db.new", "catalog.db"),
+        ("fsync", "."),
+    ]
