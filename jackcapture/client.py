@@ -4,11 +4,14 @@ with Client() as jc:
     jc.slice("stream://desk/main", "-30s", "head").save("take.wav")
 """
 
+import contextlib
 import itertools
 import json
 import os
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,9 @@ import zmq
 
 from jackcapture.errors import InvalidValueError, UnreachableError
 from jackcapture.formats.midi_records import MIDI_RECORDS_TYPE, iterate_records
+from jackcapture.formats.samples import RAW_TYPE, decode_samples
 from jackcapture.model.progress import Progress
+from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
 from jackcapture.settings import load_settings
@@ -46,21 +51,46 @@ class Slice:
 
     def events(self) -> list[tuple[int, bytes]]:
         """Give the events of a MIDI slice: the sample position in the stream and the bytes of each, in order."""
-        if self.data["mime_type"] != MIDI_RECORDS_TYPE:
+        if self.data["channels"] is not None:
             raise InvalidValueError(f"{self.data['artifact_id']} holds {self.data['mime_type']}, no MIDI events")
-        path = self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]
-        with open(path, "rb") as file:
-            return list(iterate_records(file.read()))
+        if self._holds(MIDI_RECORDS_TYPE):
+            with self._file() as path, open(path, "rb") as file:
+                return list(iterate_records(file.read()))
+        # A MIDI file rounds times to its ticks, and has events of its own at its ends.
+        first, last = self.data["sample_range"]
+        exact = self._client.slice(self.data["stream_uri"], f"sample:{first}", f"sample:{last}", output_format="raw")
+        try:
+            return exact.events()
+        finally:
+            self._client.call("artifact_delete", artifact_id=exact["artifact_id"])
 
     def array(self) -> "npt.NDArray[np.float32]":
         """Give the samples of an audio slice: float32, shape (frames, channels), full scale 1."""
-        if self.data["mime_type"] == MIDI_RECORDS_TYPE:
+        if self.data["channels"] is None:
             raise InvalidValueError(f"{self.data['artifact_id']} holds MIDI events, no samples; see events()")
+        if self._holds(RAW_TYPE):
+            audio = AudioFormat(
+                self.data["sample_rate"], self.data["channels"], SampleFormat(self.data["sample_format"])
+            )
+            with self._file() as path, open(path, "rb") as file:
+                return decode_samples(file.read(), audio)
         import soundfile  # noqa: PLC0415 - it brings numpy, which a command line must not wait for
 
-        path = self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]
-        samples: npt.NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0]
+        with self._file() as path:
+            samples: npt.NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0]
         return samples
+
+    def _holds(self, mime_type: str) -> bool:
+        return bool(self.data["rendered_type"] == mime_type)
+
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[str]:
+        """Give the path of the slice's file, for reading; of a virtual one, it is there only for so long."""
+        if not self.data["virtual"]:
+            yield self._client.call("artifact_show", artifact_id=self.data["artifact_id"])["content_path"]
+            return
+        with tempfile.TemporaryDirectory(prefix="jackcapture-") as folder:
+            yield self.save(os.path.join(folder, "slice"))
 
 
 class Client:
@@ -120,9 +150,13 @@ class Client:
         found: list[dict[str, Any]] = self.call("stream_list")
         return found
 
-    def slice(self, uri: str, from_place: str, to_place: str) -> Slice:
-        """Cut a range out of a stream, recorded or live."""
-        return Slice(self, self.call("stream_slice", uri=uri, from_place=from_place, to_place=to_place))
+    def slice(self, uri: str, from_place: str, to_place: str, **how: Any) -> Slice:
+        """Cut a range out of a stream, recorded or live.
+
+        `how` are the other arguments of the operation `stream_slice`: output_format, sample_format, between_takes,
+        virtual, chase, midi_file_type.
+        """
+        return Slice(self, self.call("stream_slice", uri=uri, from_place=from_place, to_place=to_place, **how))
 
     def overview(self, uri: str, from_place: str, to_place: str, *, points: int = 1000) -> dict[str, Any]:
         """Give what a range looks like, recorded or live: min, max and RMS per channel at most `points` times."""

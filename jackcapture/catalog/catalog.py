@@ -173,6 +173,12 @@ class Catalog:
             )
             return [rows.take(uri, row) for row in found]
 
+    def take(self, uri: StreamUri, number: int) -> TakeRecord:
+        """Give one take; raises `NotFoundError`."""
+        with self._connections.read() as db:
+            row = db.execute("SELECT * FROM takes WHERE id = ?", (_take_id(db, uri, number),)).fetchone()
+        return rows.take(uri, row)
+
     def newest_takes(self, uri: StreamUri, limit: int) -> list[TakeRecord]:
         """Give the newest takes of a stream, oldest first."""
         with self._connections.read() as db:
@@ -270,6 +276,40 @@ class Catalog:
                 (take_id, from_sample, to_sample),
             )
             return [rows.clock_snapshot(row) for row in found]
+
+    def last_clock_position(self, uri: StreamUri, take_number: int, wall_clock_ns: int) -> int | None:
+        """Give where a take's last snapshot is whose wall clock is not after a time; None if there is none.
+
+        That is the newest place where the wall clock passed that time, also if it was set back meanwhile.
+        """
+        with self._connections.read() as db:
+            row = db.execute(
+                "SELECT max(sample_position) FROM clock_snapshots WHERE take_id = ? AND wall_clock_ns <= ?",
+                (_take_id(db, uri, take_number), wall_clock_ns),
+            ).fetchone()
+        return None if row[0] is None else int(row[0])
+
+    def end_clocks(self, uri: StreamUri, take_number: int) -> list[ClockSnapshot]:
+        """Give the first and the last clock snapshot of a take."""
+        with self._connections.read() as db:
+            found = db.execute(
+                "SELECT * FROM clock_snapshots WHERE take_id = ?1 AND sample_position IN"
+                " ((SELECT min(sample_position) FROM clock_snapshots WHERE take_id = ?1),"
+                " (SELECT max(sample_position) FROM clock_snapshots WHERE take_id = ?1)) ORDER BY sample_position",
+                (_take_id(db, uri, take_number),),
+            )
+            return [rows.clock_snapshot(row) for row in found]
+
+    def has_transport(self, uri: StreamUri, take_number: int) -> bool:
+        """Tell whether the transport ever did anything in a take but stand at frame 0."""
+        with self._connections.read() as db:
+            return (
+                db.execute(
+                    "SELECT 1 FROM clock_snapshots WHERE take_id = ? AND transport <> '{}' LIMIT 1",
+                    (_take_id(db, uri, take_number),),
+                ).fetchone()
+                is not None
+            )
 
     def add_clocks(self, uri: StreamUri, take_number: int, clocks: Iterable[ClockSnapshot]) -> None:
         """Enter clock snapshots that belong to no chunk, such as the one at a take's start."""

@@ -15,8 +15,8 @@ from dataclasses import astuple, dataclass
 from jackcapture.catalog.connections import Connections
 from jackcapture.errors import ConflictError, NotFoundError
 from jackcapture.model.addresses import Content
+from jackcapture.model.durations import duration_frames
 from jackcapture.model.overviews import overview_bytes
-from jackcapture.model.places import duration_frames
 from jackcapture.model.retention import Doomed, Hold, HolderKind, Removal, RemovalReason, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.uris import StreamUri
@@ -104,6 +104,28 @@ class Keeping:
         """Give what was removed of `[from_sample, to_sample)`, or is being removed, in order."""
         with self._connections.read() as db:
             return _removals(db, uri, from_sample, to_sample)
+
+    def note_lost(self, uri: StreamUri, take_number: int) -> None:
+        """Note as removed what is missing between the sealed chunks of a take that has lost chunks."""
+        now = time.time_ns()
+        with self._connections.write() as db:
+            take = db.execute(
+                "SELECT id, first_sample FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?)"
+                " AND number = ?",
+                (uri, take_number),
+            ).fetchone()
+            runs = db.execute(
+                "SELECT chunk_index AS first, chunk_index + 1 AS last,"
+                " first_sample, first_sample + samples AS end_sample FROM chunks WHERE take_id = ?1 UNION ALL"
+                " SELECT first_index, end_index, first_sample, end_sample FROM removals WHERE take_id = ?1 ORDER BY 1",
+                (take["id"],),
+            ).fetchall()
+            index, position = 0, take["first_sample"]
+            for run in runs:
+                if run["first"] > index:
+                    lost = (take["id"], index, run["first"], position, run["first_sample"], RemovalReason.LOST, now)
+                    db.execute("INSERT INTO removals VALUES (?, ?, ?, ?, ?, ?, ?)", lost)
+                index, position = run["last"], run["end_sample"]
 
     # --- what is beyond the limits ---
 

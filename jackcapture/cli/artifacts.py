@@ -16,6 +16,7 @@ def add_to(app: typer.Typer) -> None:
     artifact.command("list")(_list)
     artifact.command("show")(_show)
     artifact.command("save")(_save)
+    artifact.command("materialise")(_materialise)
     artifact.command("delete")(_delete)
     app.add_typer(artifact, name="artifact")
 
@@ -43,3 +44,8 @@ def _save(artifact_id: ArtifactId, file: Annotated[str, typer.Argument(help="A n
 def _delete(artifact_id: ArtifactId) -> None:
     """Delete a slice; the chunks that it was cut from are its stream's again."""
     show(call("artifact_delete", artifact_id=artifact_id), lambda _: print(f"{artifact_id} is deleted"))
+
+
+def _materialise(artifact_id: ArtifactId) -> None:
+    """Make a file in the store of a virtual slice."""
+    show(call("artifact_materialise", artifact_id=artifact_id), text.artifact)

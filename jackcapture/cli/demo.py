@@ -20,6 +20,7 @@ from jackcapture.settings import Settings
 
 PLAYED = "stream://demo/player"
 QUAD = "stream://demo/four-channels"
+KEYS = "stream://demo/keys"
 CHUNK_BYTES = 256 << 10
 """Small, so that many chunks change hands in a few seconds."""
 
@@ -51,13 +52,18 @@ def run_demo(seconds: float, out: str, server: str | None) -> None:
 def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
     client.call("stream_create", uri=PLAYED, channels=2, sources=["player:out_.*"], chunk_size_bytes=CHUNK_BYTES)
     client.call("stream_create", uri=QUAD, channels=4, sources=["player:out_left"], chunk_size_bytes=CHUNK_BYTES)
-    started = client.call("stream_start", uris=[PLAYED, QUAD])
+    client.call("stream_create", uri=KEYS, midi=True, sources=["player:midi"])
+    uris = [PLAYED, QUAD, KEYS]
+    started = client.call("stream_start", uris=uris)
     frames = {stream["takes"][-1]["start_frame"] for stream in started}
     _watch(client, seconds)
     grabbed = client.call("grab", duration=f"{min(4.0, seconds / 2):g}s", uris=[PLAYED], out=folder)[0]
-    stopped = client.call("stream_stop", uris=[PLAYED, QUAD])
+    stopped = client.call("stream_stop", uris=uris)
     whole = client.call(
         "stream_slice", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.wav")
+    )
+    played = client.call(
+        "stream_slice", uri=KEYS, from_place="start", to_place="head", out=os.path.join(folder, "keys.mid")
     )
     drawn = client.call(
         "stream_waveform", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.png")
@@ -68,9 +74,10 @@ def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
         "files": [
             {"path": whole["path"], "what": "all that the player played, 32-bit float WAV"},
             {"path": drawn["path"], "what": "its waveform as a picture, with the time and the wall clock"},
+            {"path": played["path"], "what": "the notes that it sent meanwhile, as a MIDI file"},
             {"path": grabbed["path"], "what": "its last seconds, grabbed while the recording went on"},
         ],
-        "slices": [whole, grabbed],
+        "slices": [whole, played, grabbed],
     }
 
 
@@ -96,7 +103,8 @@ def _show_files(result: dict[str, Any]) -> None:
     for stream in result["streams"]:
         audio = stream["format"]
         length = text.duration(stream["head_sample"] / audio["sample_rate"])
-        print(f"{stream['uri']}: {length}, {audio['channels']} channels, {stream['gap_count']} gaps")
+        kind = f"{audio['channels']} channels" if audio["type"] == "audio" else "MIDI"
+        print(f"{stream['uri']}: {length}, {kind}, {stream['gap_count']} gaps")
     for file in result["files"]:
         print(f"{file['path']}: {file['what']}")
 
@@ -110,10 +118,6 @@ def _make_folder(out: str) -> str:
     if os.listdir(folder):
         raise InvalidValueError(f"{folder} is not empty; name a new directory with --out", path=folder)
     return folder
-
-
-def _has_jack(status: dict[str, Any]) -> bool:
-    return bool(status["jack"]["running"])
 
 
 @contextlib.contextmanager

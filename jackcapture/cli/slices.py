@@ -16,11 +16,28 @@ def add_to(app: typer.Typer) -> None:
 
 def _slice(
     uri: Annotated[str, typer.Argument(help="stream://<device>/<name>")],
-    from_place: Annotated[str, typer.Option("--from", help="Where it begins: start, head, -30s, sample:N.")],
+    from_place: Annotated[
+        str,
+        typer.Option("--from", help="Where it begins: start, head, -30s, sample:N, a wall clock time, take:1.end, ..."),
+    ],
     to_place: Annotated[str, typer.Option("--to", help="Where it ends, likewise.")],
     output_format: Annotated[
-        str | None, typer.Option("--format", help="wav (audio, unless given) or raw (MIDI: records).")
+        str | None, typer.Option("--format", help="Audio: wav (unless given), flac or raw. MIDI: mid or raw.")
     ] = None,
+    sample_format: Annotated[str | None, typer.Option(help="f32, i24 or i16; that of the stream unless given.")] = None,
+    between_takes: Annotated[
+        str, typer.Option(help="Over several takes: join them, have silence as long as nothing was recorded, or error.")
+    ] = "join",
+    virtual: Annotated[
+        bool, typer.Option("--virtual", help="Keep only where the samples lie; the file is made when it is asked for.")
+    ] = False,
+    chase: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MIDI file: bring only this into its beginning: notes, controllers, ...; 'nothing': nothing."
+        ),
+    ] = None,
+    midi_file_type: Annotated[int, typer.Option(help="MIDI file of type 0 or 1.")] = 1,
     out: Annotated[str | None, typer.Option(help="Also write it to this new file.")] = None,
 ) -> None:
     """Cut a range out of a stream, recorded or live."""
@@ -30,6 +47,11 @@ def _slice(
         from_place=from_place,
         to_place=to_place,
         output_format=output_format,
+        sample_format=sample_format,
+        between_takes=between_takes,
+        virtual=virtual,
+        chase=[word for word in chase if word != "nothing"] if chase else None,
+        midi_file_type=midi_file_type,
         out=absolute(out),
     )
     show(result, text.slice_)

@@ -18,6 +18,7 @@ from jackcapture.control.events import EventPublisher
 from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
+from jackcapture.control.slicing import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError, StorageDamagedError
@@ -46,6 +47,7 @@ class Control:
         self.catalog = catalog
         self.started_at_ns = time.time_ns()
         self.contents = Contents(store, catalog)
+        self.slicer = Slicer(store, catalog, self.contents)
         self.supply = ChunkSupply(settings, store, catalog, self.contents)
         # Apart from the loop's own threads, so that a status never waits behind long slices.
         self.cutting: Executor = ThreadPoolExecutor(CUTTING_THREADS, thread_name_prefix="cut")

@@ -141,8 +141,7 @@ def collect(
     `state` was asked before the catalog is read here: a chunk that it does not list any more was released, and so is
     in the catalog.
     """
-    gaps: dict[int, Gap] = {}
-    clocks: dict[int, tuple[ClockSnapshot, ...]] = {}
+    gaps, clocks = unsealed_observations(stream, state)
     spans: dict[tuple[int, int], _Span] = {}
     live = stream.take  # once: the loop may end the take meanwhile
     for full in [*(state.chunks_done if state else ()), *(live.pending.values() if live else ())]:
@@ -150,16 +149,12 @@ def collect(
         spans[full.take_number, full.chunk_index] = _Span(
             full.take_number, full.chunk_index, full.first_sample, end, full.bytes_written, staging_of(full.path)
         )
-        gaps |= {gap.position: gap for gap in full.gaps}
-        clocks[full.take_number] = clocks.get(full.take_number, ()) + full.clocks
     if state is not None and state.chunk.path:
         chunk = state.chunk
         end = chunk.first_sample + chunk.samples
         spans[state.take_number, chunk.index] = _Span(
             state.take_number, chunk.index, chunk.first_sample, end, chunk.bytes, staging_of(chunk.path)
         )
-        gaps |= {gap.position: gap for gap in state.gaps}
-        clocks[state.take_number] = clocks.get(state.take_number, ()) + state.clocks
     for sealed in catalog.chunks(stream.uri, from_sample, to_sample):
         at = sealed.chunk
         spans[sealed.take_number, at.index] = _Span(
@@ -180,19 +175,41 @@ def collect(
     )
 
 
+def unsealed_observations(
+    stream: ManagedStream, state: StreamState | None
+) -> tuple[dict[int, Gap], dict[int, tuple[ClockSnapshot, ...]]]:
+    """Give the gaps, by position, and clock snapshots, by take number, of what is not sealed; perhaps of more."""
+    gaps: dict[int, Gap] = {}
+    clocks: dict[int, tuple[ClockSnapshot, ...]] = {}
+    live = stream.take  # once: the loop may end the take meanwhile
+    for full in [*(state.chunks_done if state else ()), *(live.pending.values() if live else ())]:
+        gaps |= {gap.position: gap for gap in full.gaps}
+        clocks[full.take_number] = clocks.get(full.take_number, ()) + full.clocks
+    if state is not None and state.chunk.path:
+        gaps |= {gap.position: gap for gap in state.gaps}
+        clocks[state.take_number] = clocks.get(state.take_number, ()) + state.clocks
+    return gaps, clocks
+
+
 def open_piece(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece) -> int:
     """Open the file of a piece for reading, also if it was sealed since it was found. Blocks."""
-    address = piece.address
+    return open_chunk(store, catalog, excerpt.definition.uri, piece.take_number, piece.chunk_index, piece.address)
+
+
+def open_chunk(
+    store: Store, catalog: Catalog, uri: StreamUri, take_number: int, chunk_index: int, address: Content | Staging
+) -> int:
+    """Open a chunk for reading, also if it was sealed since its address was found. Blocks."""
     for _ in range(_OPEN_TRIES):
         try:
             return store.open(address)
         except NotFoundError:
             # Its row was there before its staging name went.
             with contextlib.suppress(NotFoundError):
-                address = catalog.chunk(excerpt.definition.uri, piece.take_number, piece.chunk_index).content
+                address = catalog.chunk(uri, take_number, chunk_index).content
     raise StorageDamagedError(
-        f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} is missing in the store: "
-        f"there is no {store.path(address)}",
+        f"chunk {chunk_index} of take {take_number} of {uri} is missing in the store: there is no "
+        f"{store.path(address)}",
         path=store.path(address),
     )
 

@@ -8,8 +8,8 @@ from jackcapture.catalog import SealedChunk
 from jackcapture.control.check_content import content_path
 from jackcapture.control.documents_reading import ChunkPart, ClockPart, Manifest, TakePart
 from jackcapture.model.addresses import Content
+from jackcapture.model.durations import duration_frames
 from jackcapture.model.overviews import overview_bytes
-from jackcapture.model.places import duration_frames
 from jackcapture.model.retention import Removal, RemovalReason
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import Chunk, ClockSnapshot, Gap, Latency, Take

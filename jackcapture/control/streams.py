@@ -12,19 +12,20 @@ from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.control.chunk_keeping import ChunkKeeper
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
-from jackcapture.control.documents import ensure_manifest, enter_definition
+from jackcapture.control.documents import enter_definition
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
+from jackcapture.control.takes import Takes
 from jackcapture.control.unsealed import UnsealedNotes
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.addresses import Staging, staging_of
-from jackcapture.model.places import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.retention import KEEP_ALL, Retention
+from jackcapture.model.starts import BeforeNow, StartMoment, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
 from jackcapture.protocol import messages
-from jackcapture.protocol.messages import AT_ONCE, StreamChunkFull, StreamState
+from jackcapture.protocol.messages import AT_ONCE, StreamState
 from jackcapture.store import Store
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Streams:
         self._link = link
         self._notes = UnsealedNotes(store.staging_directory)
         self._chunks = ChunkKeeper(supply, link, self._notes, self._stop_for_lack_of_space)
+        self._takes = Takes(store, catalog, contents, self._chunks, self._notes)
         self._streams = {record.definition.uri: ManagedStream(record) for record in catalog.streams()}
         self._creating = asyncio.Lock()
         self.wants_state = asyncio.Event()
@@ -78,7 +80,7 @@ class Streams:
             return {}
         state = await self._link.request(messages.StateRequest(drain=True, uris=recording), messages.EngineState)
         for stream_state in state.streams:
-            self._note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
+            self._takes.note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
         return {stream_state.uri: stream_state for stream_state in state.streams}
 
     # --- create, start, stop ---
@@ -251,7 +253,7 @@ class Streams:
             await self._link.request(messages.StreamSwitchChunk(stream.uri, spare), messages.Done)
         if stream.take is not None and stream.engine_state is not None:
             stream.take.see_ports(stream.engine_state.ports)
-            await self._note_latencies(stream, stream.take)
+            await self._takes.note_latencies(stream, stream.take)
 
     async def _undo_start(self, streams: list[ManagedStream], chunks: dict[StreamUri, list[str]]) -> None:
         """Take back a start that failed for one of its streams; what was recorded meanwhile is kept."""
@@ -271,33 +273,9 @@ class Streams:
 
     async def _stop(self, stream: ManagedStream, stop_frame: int) -> None:
         state = await self._link.request(messages.StreamStop(stream.uri, stop_frame), StreamState)
-        self._note_state(stream, state)
-        self._note_end(stream, state)
-        await self._finish(stream)
-
-    async def _finish(self, stream: ManagedStream) -> None:
-        """Seal what is left of an ended take and enter its end; if that fails it is tried again later."""
-        take = stream.take
-        assert take is not None
-        assert take.ended_samples is not None
-        while take.pending:
-            await asyncio.gather(*(self._chunks.seal(stream, full) for full in list(take.pending.values())))
-        await self._note_latencies(stream, take)
-        stream.has_manifest = False
-        await asyncio.to_thread(
-            self._catalog.end_take, stream.uri, take.number, take.ended_samples, take.ended_at_ns, take.error
-        )
-        await self._chunks.discard(take.given)
-        stream.error = take.error
-        stream.take = None
-        stream.space_error = ""
-        await self._ensure_manifest(stream)
-
-    async def _ensure_manifest(self, stream: ManagedStream) -> None:
-        """Put the manifest of what has ended into the store, unless it is there; if that fails it is tried again."""
-        if not stream.has_manifest:
-            await asyncio.to_thread(ensure_manifest, self._store, self._contents, self._catalog, stream.record)
-            stream.has_manifest = True
+        self._takes.note_state(stream, state)
+        self._takes.note_end(stream, state)
+        await self._takes.finish(stream)
 
     # --- what the engine says ---
 
@@ -334,7 +312,7 @@ class Streams:
         for state in engine.streams:
             stream = self._streams.get(StreamUri(state.uri))
             if stream is not None and not stream.lock.locked() and stream.changed_at < asked_at:
-                self._note_state(stream, state)
+                self._takes.note_state(stream, state)
 
     async def reconcile(self, engine: messages.EngineState, asked_at: float) -> None:
         """Make up for what was missed: unsealed chunks, ended takes, streams that are not attached, spares.
@@ -374,67 +352,28 @@ class Streams:
     async def _reconcile(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
         stream.engine_state = state
         if stream.take is None:
-            await self._adopt(stream, engine, state)
+            await self._takes.adopt(stream, engine, state)
         take = stream.take
         if take is not None:
             if state is not None and take.ended_samples is None and take.engine_id != engine.engine_id:
-                self._note_next_engine(stream, engine, state)
+                self._takes.note_next_engine(stream, engine, state)
             gone = state is None or take.engine_id != engine.engine_id or state.take_number != take.number
             if take.ended_samples is None and gone:
-                self._note_engine_died(stream)
+                self._takes.note_engine_died(stream)
             elif state is not None:
-                self._note_state(stream, state)
+                self._takes.note_state(stream, state)
                 if take.ended_samples is None and state.status not in RUNNING:
-                    self._note_end(stream, state)
+                    self._takes.note_end(stream, state)
             for full in list(take.pending.values()):
                 self._chunks.seal_soon(stream, full)
             if take.ended_samples is not None:
-                await self._finish(stream)
+                await self._takes.finish(stream)
             else:
                 self._chunks.top_up_soon(stream)
         if state is None and engine.connected and stream.take is None:
             await self._attach_quietly(stream, engine)
         if stream.take is None:
-            await self._ensure_manifest(stream)
-
-    async def _adopt(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState | None) -> None:
-        """Take up a take that an earlier control began: from the engine, or, if that is gone too, from the catalog."""
-        last = await asyncio.to_thread(self._catalog.last_take, stream.uri)
-        unfinished = last is not None and last.take.samples is None
-        if state is not None and state.take_number and (unfinished or state.status in RUNNING or state.chunks_done):
-            begun = Take(
-                stream.uri, state.take_number, state.start_frame, state.first_sample, None, engine.wall_clock_ns, None
-            )
-            await asyncio.to_thread(self._catalog.begin_take, begun)
-            known = last.take.latencies if last is not None and last.take.number == state.take_number else ()
-            stream.take = LiveTake(
-                state.take_number,
-                state.start_frame,
-                state.first_sample,
-                engine.engine_id,
-                given=[path for path in (state.chunk.path, *state.spares) if path],
-                next_index=state.chunk.index,
-                next_sample=state.chunk.first_sample,
-                latencies=known,
-                noted_latencies=known,
-            )
-        elif last is not None and unfinished:
-            noted = await asyncio.to_thread(self._notes.of_take, stream.uri, last.take.number)
-            stream.take = LiveTake(last.take.number, last.take.start_frame, last.take.first_sample, "")
-            stream.take.pending = {full.chunk_index: full for full in noted}
-            stream.take.head_sample = await asyncio.to_thread(self._end_of, last, noted)
-            stream.take.ended_samples = stream.take.head_sample - last.take.first_sample
-            stream.take.ended_at_ns = time.time_ns()
-            stream.take.error = (
-                "engine and control ended while chunks waited in staging; the take ends with the last of those"
-                if noted
-                else "engine and control ended without notice; the take ends with its last sealed chunk"
-            )
-
-    def _end_of(self, last: TakeRecord, noted: list[StreamChunkFull]) -> int:
-        """Give the position after the last chunk of a take, sealed or noted: a later one may be sealed already."""
-        sealed = self._catalog.sealed_end(last.take.uri, last.take.number)
-        return max(sealed, *(full.first_sample + full.samples_written for full in noted), last.take.first_sample)
+            await self._takes.ensure_manifest(stream)
 
     async def _attach_quietly(self, stream: ManagedStream, engine: messages.EngineState) -> None:
         """Attach a stream as soon as that is possible; what stands against it is the stream's error."""
@@ -446,77 +385,6 @@ class Streams:
             if stream.error != error.message:
                 log.warning("%s", error)
             stream.error = error.message
-
-    def _note_state(self, stream: ManagedStream, state: StreamState) -> None:
-        stream.engine_state = state
-        for full in state.chunks_done:
-            self._chunks.note_full(stream, full)
-        take = stream.take
-        if take is not None and state.take_number == take.number:
-            take.head_sample = max(take.head_sample, state.head_sample)
-            take.see_ports(state.ports)
-            if take.latencies != take.noted_latencies:
-                self._chunks.spawn(self._note_latencies_quietly(stream, take))
-
-    async def _note_latencies(self, stream: ManagedStream, take: LiveTake) -> None:
-        """Enter a take's latencies in the catalog if they are others than those that it has."""
-        async with take.noting:
-            latencies = take.latencies
-            if latencies != take.noted_latencies:
-                await asyncio.to_thread(self._catalog.note_latencies, stream.uri, take.number, latencies)
-                take.noted_latencies = latencies
-
-    async def _note_latencies_quietly(self, stream: ManagedStream, take: LiveTake) -> None:
-        try:
-            await self._note_latencies(stream, take)
-        except JackCaptureError as error:  # the next state tries again
-            log.warning("%s: the latencies of take %d are not noted: %s", stream.uri, take.number, error)
-
-    def _note_end(self, stream: ManagedStream, state: StreamState) -> None:
-        """Note that the engine has ended the take."""
-        take = stream.take
-        assert take is not None
-        take.ended_samples = state.head_sample - state.first_sample
-        take.ended_at_ns = state.chunks_done[-1].wall_clock_ns if state.chunks_done else time.time_ns()
-        take.error = take.error or state.error
-
-    def _note_next_engine(self, stream: ManagedStream, engine: messages.EngineState, state: StreamState) -> None:
-        """Take note that another engine goes on in the take of one that died; it has what that one's journal names."""
-        take = stream.take
-        assert take is not None
-        if (state.take_number, state.start_frame) != (take.number, take.start_frame):
-            return
-        # Only what the dead one was given: the next one may have got more since it told its state.
-        has = {state.chunk.path, *state.spares, *(full.path for full in state.chunks_done)}
-        nobodys = take.doubtful - has
-        take.engine_id, take.doubtful = engine.engine_id, set()
-        take.given = [path for path in take.given if path not in nobodys]
-        self._chunks.spawn(self._chunks.discard(nobodys))
-        log.warning("%s: take %d goes on in engine %d", stream.uri, take.number, engine.pid)
-
-    def _note_engine_died(self, stream: ManagedStream) -> None:
-        """End the take of an engine that is no more, with what it is known to have written into its chunks."""
-        take = stream.take
-        assert take is not None
-        while stream.definition.is_audio and take.next_sample < take.head_sample and take.given:
-            samples = min(take.head_sample - take.next_sample, stream.definition.chunk_frames)
-            full = StreamChunkFull(
-                stream_uri=stream.uri,
-                path=take.given.pop(0),
-                bytes_written=samples * stream.definition.audio.frame_bytes,
-                samples_written=samples,
-                wall_clock_ns=take.head_wall_clock_ns,
-                take_number=take.number,
-                chunk_index=take.next_index,
-                first_sample=take.next_sample,
-            )
-            take.pending[full.chunk_index] = full
-            take.next_index += 1
-            take.next_sample += samples
-        take.ended_samples = take.next_sample - take.first_sample
-        take.ended_at_ns = take.head_wall_clock_ns
-        take.error = "the engine died; the take ends with the last position that it told"
-        log.error("%s: %s", stream.uri, take.error)
 
     async def _stop_for_lack_of_space(self, stream: ManagedStream) -> None:
         async with _locked([stream]):

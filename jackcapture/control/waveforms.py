@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
-from jackcapture.clock.wall import wall_clock_at
+from jackcapture.control.contents import Contents
 from jackcapture.control.excerpts import Excerpt, collect
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.overviews import columns_at, points_at, scale_of_frames, scale_of_points
+from jackcapture.control.take_clocks import moment_at
 from jackcapture.errors import InvalidValueError
 from jackcapture.formats.peaks import PEAK_BITS, peaks_dat, peaks_json
 from jackcapture.formats.picture import Picture, draw_png, lay_out
@@ -19,7 +20,7 @@ from jackcapture.model.progress import Progress
 from jackcapture.model.results import GapResult, WaveformResult
 from jackcapture.model.streams import AudioFormat
 from jackcapture.protocol.messages import StreamState
-from jackcapture.store import Store
+from jackcapture.store import Sealed, Store
 
 MIME_TYPES = {"png": "image/png", "dat": "application/octet-stream", "json": "application/json"}
 
@@ -97,6 +98,7 @@ def check_request(audio: AudioFormat, request: WaveformRequest) -> None:
 def make_waveform(
     store: Store,
     catalog: Catalog,
+    contents: Contents,
     stream: ManagedStream,
     state: StreamState | None,
     asked: tuple[int, int],
@@ -106,10 +108,27 @@ def make_waveform(
     path: str | None,
 ) -> tuple[WaveformResult, Artifact]:
     """Draw the sample positions `asked`, put the file into the store and enter it as an artifact."""
-    excerpt = collect(catalog, stream, state, *asked)
     draw = _draw_picture if request.is_picture else _write_peaks
-    drawn = draw(store, catalog, excerpt, request, progress)
-    sealed = store.put(drawn.data)
+    with contents.reading(stream.uri, *asked):
+        excerpt = collect(catalog, stream, state, *asked)
+        drawn = draw(store, catalog, excerpt, request, progress)
+
+    def add_row(sealed: Sealed) -> tuple[WaveformResult, Artifact]:
+        result, artifact = _describe(stream, excerpt, drawn, request, sealed, path)
+        catalog.add_artifact(artifact)
+        return result, artifact
+
+    return contents.enter_document(drawn.data, add_row)
+
+
+def _describe(
+    stream: ManagedStream,
+    excerpt: Excerpt,
+    drawn: _Drawn,
+    request: WaveformRequest,
+    sealed: Sealed,
+    path: str | None,
+) -> tuple[WaveformResult, Artifact]:
     width, height = drawn.size or (None, None)
     result = WaveformResult(
         artifact_id=new_artifact_id("overview"),
@@ -150,7 +169,6 @@ def make_waveform(
             "gaps": [{"position": gap.position, "frames": gap.frames, "cause": gap.cause} for gap in result.gaps],
         },
     )
-    catalog.add_artifact(artifact)
     return result, artifact
 
 
@@ -216,15 +234,6 @@ def _clock(catalog: Catalog, excerpt: Excerpt) -> Iterator[ClockSpan]:
         first, _ = ends.get(piece.take_number, (piece.from_sample, 0))
         ends[piece.take_number] = (first, piece.to_sample)
     for take_number, (first, last) in ends.items():
-        moments = _moment_ns(catalog, excerpt, take_number, first), _moment_ns(catalog, excerpt, take_number, last)
+        moments = moment_at(catalog, excerpt, take_number, first), moment_at(catalog, excerpt, take_number, last)
         if moments[0] is not None and moments[1] is not None:
-            yield ClockSpan(first, last, moments[0], moments[1])
-
-
-def _moment_ns(catalog: Catalog, excerpt: Excerpt, take_number: int, position: int) -> int | None:
-    """Give the wall clock of a position in ns since the Unix epoch; None if there is no observation of it."""
-    seen = {at.sample_position: at for at in excerpt.unsealed_clocks.get(take_number, ())}
-    for at in catalog.clocks(excerpt.definition.uri, take_number, position, position + 1):
-        seen.setdefault(at.sample_position, at)
-    found = wall_clock_at([seen[at] for at in sorted(seen)], position, excerpt.definition.sample_rate)
-    return None if found is None else found.ns
+            yield ClockSpan(first, last, moments[0].ns, moments[1].ns)

@@ -16,7 +16,7 @@ from jackcapture.engine.ring import RingGap
 from jackcapture.engine.take import OpenChunk, RunningTake, resumed_chunk, resumed_take
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.model.overviews import overview_room
-from jackcapture.model.places import MAX_START_AHEAD_SECONDS
+from jackcapture.model.starts import MAX_START_AHEAD_SECONDS
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import NO_MIDI_CLOCK, RUNNING, ClockReason, Gap, StreamStatus
 from jackcapture.protocol.messages import (
@@ -382,7 +382,7 @@ class Recorder:
         if not self._definition.is_audio:
             end = take.last_mark
         if end is not None:
-            observation = replace(end[0], reasons=(ClockReason.TAKE,))
+            observation = replace(end[0], reasons=(*end[0].reasons, ClockReason.TAKE))
             snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
             if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
                 chunk.clocks.append(snapshot)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+RAW_TYPE = "application/octet-stream"
+"""The MIME type of samples without a header."""
+
 Block = bytes | bytearray | memoryview
 """Contiguous bytes; blocks may end anywhere, also within a sample."""
 

@@ -1,21 +1,35 @@
-"""Places in time as users write them, and durations: parsed here and nowhere else.
+"""Places in time as users write them: parsed here and nowhere else.
 
-Every door takes a place as text. This version understands the forms of `_FORMS`; a new form is a new type in
-`Place`, a row in `_FORMS` and a case in `resolve_place`.
+Every door takes a place as text: an anchor, and perhaps an offset from it, such as `mark:solo-2s`. A new form is a new
+type in `Anchor`, a row in `_FORMS` and a case where control looks anchors up.
 """
 
+import enum
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import assert_never
+from datetime import UTC, datetime
 
-from jackcapture.errors import ConflictError, InvalidValueError
+from jackcapture.errors import InvalidValueError
+from jackcapture.model.durations import (
+    MAX_DURATION_NS,
+    SECOND_NS,
+    check_length,
+    duration_frames,
+    nanoseconds_with_unit,
+)
 
-SECOND_NS = 1_000_000_000
-MAX_DURATION_NS = 10 * 365 * 24 * 3600 * SECOND_NS
 MAX_SAMPLE_POSITION = 2**63 - 1
-MAX_START_AHEAD_SECONDS = 3600
-MAX_PLACE_LENGTH = 128  # also keeps the work on a malformed text small
+_MAX_NUMBER = 2**31 - 1  # of takes, segments, bars, beats and ticks
+_MAX_TRANSPORT_FRAME = 2**32 - 1  # JACK's own frame numbers have 32 bits
+_MAX_OFFSETS = 4
+
+
+class End(enum.StrEnum):
+    """Which end of something that lasts."""
+
+    START = "start"
+    END = "end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,239 +43,252 @@ class HeadPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class BeforeHeadPlace:
-    """A time before the head, in nanoseconds."""
-
-    nanoseconds: int
-
-
-@dataclass(frozen=True, slots=True)
 class SamplePlace:
     """A sample position of the stream."""
 
     position: int
 
 
-Place = StartPlace | HeadPlace | BeforeHeadPlace | SamplePlace
+@dataclass(frozen=True, slots=True)
+class WallClockPlace:
+    """A moment in nanoseconds of Unix time."""
+
+    ns: int
 
 
-# --- Durations
+@dataclass(frozen=True, slots=True)
+class TakePlace:
+    """An end of a take, by its number in the stream."""
 
-_UNITS_NS = {"h": 3600 * SECOND_NS, "m": 60 * SECOND_NS, "s": SECOND_NS, "ms": SECOND_NS // 1000}
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
-_PARTS = re.compile("".join(rf"(?:(?P<{unit}>{_NUMBER}){unit})?" for unit in _UNITS_NS))
-_SECONDS = re.compile(_NUMBER)
-_DURATION_FORMS = "such as 30s, 1m30s, 250ms, 1h or 1.5s (h, m, s, ms in this order, decimals only in the last)"
-
-
-def _scaled(number: str, unit_ns: int) -> int:
-    """Give a decimal number of a unit in nanoseconds, exactly; `ValueError` where that is no whole number."""
-    whole, _, decimals = number.partition(".")
-    denominator: int = 10 ** len(decimals)
-    nanoseconds, rest = divmod(int(whole + decimals) * unit_ns, denominator)
-    if rest:
-        raise ValueError("it is finer than a nanosecond")
-    return nanoseconds
+    number: int
+    end: End
 
 
-def _nanoseconds(text: str) -> int:
-    """Read a duration with units; `ValueError` says what is wrong with it."""
-    found = _PARTS.fullmatch(text)
-    parts = [(unit, number) for unit, number in found.groupdict().items() if number] if found else []
-    if not parts or any("." in number for _, number in parts[:-1]):
-        raise ValueError(f"it must be a duration {_DURATION_FORMS}")
-    return _within_limits(sum(_scaled(number, _UNITS_NS[unit]) for unit, number in parts))
+@dataclass(frozen=True, slots=True)
+class SessionPlace:
+    """An end of a session, by its id."""
+
+    session_id: str
+    end: End
 
 
-def _within_limits(nanoseconds: int) -> int:
-    if nanoseconds == 0:
-        raise ValueError("it must be longer than nothing")
-    if nanoseconds > MAX_DURATION_NS:
-        raise ValueError(f"it must be at most 10 years ({MAX_DURATION_NS // _UNITS_NS['h']}h)")
-    return nanoseconds
+@dataclass(frozen=True, slots=True)
+class SegmentPlace:
+    """An end of a segment, by its number in the session."""
+
+    number: int
+    end: End
 
 
-def parse_duration(text: str) -> int:
-    """Read a duration, such as `30s`, `1m30s`, `250ms`, `1.5s`, or a bare number of seconds, `30` or `2.5`.
+@dataclass(frozen=True, slots=True)
+class MarkPlace:
+    """A named checkpoint."""
 
-    Returns nanoseconds, exact, more than 0. Raises `InvalidValueError` if it is no duration, finer than a
-    nanosecond or longer than 10 years.
-    """
-    _check_length("duration", text)
-    try:
-        if _SECONDS.fullmatch(text):
-            return _within_limits(_scaled(text, SECOND_NS))
-        return _nanoseconds(text)
-    except ValueError as error:
-        raise InvalidValueError(
-            f"{text!r} is not a duration that can be used: {error}; a bare number means seconds",
-            duration=text,
-        ) from None
+    name: str
 
 
-# --- Places
+@dataclass(frozen=True, slots=True)
+class TransportPlace:
+    """A frame of JACK's transport."""
+
+    frame: int
+
+
+@dataclass(frozen=True, slots=True)
+class BarPlace:
+    """A bar, beat and tick of JACK's transport; bars and beats count from 1, ticks from 0."""
+
+    bar: int
+    beat: int = 1
+    tick: int = 0
+
+
+Anchor = (
+    StartPlace
+    | HeadPlace
+    | SamplePlace
+    | WallClockPlace
+    | TakePlace
+    | SessionPlace
+    | SegmentPlace
+    | MarkPlace
+    | TransportPlace
+    | BarPlace
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An anchor, and how long after it (before it: negative), in nanoseconds."""
+
+    anchor: Anchor
+    offset_ns: int = 0
+
+
+# --- Parsing
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """One way to write a place. `make` reads the pattern's group; its `ValueError` says what is wrong."""
+    """One way to write an anchor. `make` reads the pattern's first group; its `ValueError` says what is wrong."""
 
     written: str
     pattern: re.Pattern[str]
-    make: Callable[[str], Place]
+    make: Callable[[str], Anchor]
 
 
-def _sample_place(digits: str) -> SamplePlace:
+_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+_OFFSET = re.compile(r"(?P<rest>.*?)(?P<sign>[+-])(?P<duration>[0-9][0-9.]*(?:h|ms|m|s)[0-9.hms]*)", re.DOTALL)
+_WALL_CLOCK = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})[T ](?P<time>[0-9]{2}:[0-9]{2}(?::[0-9]{2})?)"
+    r"(?:\.(?P<decimals>[0-9]{1,9}))?(?P<zone>Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+
+
+def _number(digits: str, name: str, low: int, high: int) -> int:
     if re.fullmatch(r"[0-9]+", digits) is None:
-        raise ValueError("N must be a whole number from 0, in digits only")
-    position = int(digits)
-    if position > MAX_SAMPLE_POSITION:
-        raise ValueError(f"N must be at most {MAX_SAMPLE_POSITION}")
-    return SamplePlace(position)
+        raise ValueError(f"{name} must be a whole number from {low}, in digits only")
+    if len(digits) > len(str(high)) + 20 or not low <= int(digits) <= high:
+        raise ValueError(f"{name} must be {low} to {high}")
+    return int(digits)
 
 
-def _before_head_place(duration: str) -> BeforeHeadPlace:
-    if _SECONDS.fullmatch(duration):
-        # Without a unit it could as well be meant as samples.
-        raise ValueError(f"it has no unit; -{duration}s would be seconds")
-    return BeforeHeadPlace(_nanoseconds(duration))
+def _end(text: str, what: str) -> tuple[str, End]:
+    which, dot, end = text.rpartition(".")
+    if not dot or end not in tuple(End):
+        raise ValueError(f"it must be {what}.start or {what}.end")
+    return which, End(end)
+
+
+def _take_place(text: str) -> TakePlace:
+    number, end = _end(text, "take:N")
+    return TakePlace(_number(number, "N", 1, _MAX_NUMBER), end)
+
+
+def _segment_place(text: str) -> SegmentPlace:
+    number, end = _end(text, "segment:N")
+    return SegmentPlace(_number(number, "N", 1, _MAX_NUMBER), end)
+
+
+def _session_place(text: str) -> SessionPlace:
+    session_id, end = _end(text, "session:ID")
+    return SessionPlace(_name(session_id, "a session's id"), end)
+
+
+def _name(text: str, what: str) -> str:
+    if re.fullmatch(_NAME, text) is None:
+        raise ValueError(
+            f"{text!r} is not {what}, which is up to 64 characters of a-z, 0-9, '.', '_' and '-', beginning with a "
+            "letter or digit"
+        )
+    return text
+
+
+def _bar_place(text: str) -> BarPlace:
+    bar, *rest = text.split(".")
+    if len(rest) > 2:
+        raise ValueError("it must be bar:BAR, bar:BAR.BEAT or bar:BAR.BEAT.TICK")
+    beat = _number(rest[0], "BEAT", 1, _MAX_NUMBER) if rest else 1
+    tick = _number(rest[1], "TICK", 0, _MAX_NUMBER) if rest[1:] else 0
+    return BarPlace(_number(bar, "BAR", 1, _MAX_NUMBER), beat, tick)
+
+
+def _wall_clock_place(text: str) -> WallClockPlace:
+    found = _WALL_CLOCK.fullmatch(text)
+    if found is None:
+        raise ValueError("a wall clock time is written as 2026-11-22T10:00:00Z or 2026-11-22T10:00:00.250+01:00")
+    if found["zone"] is None:
+        raise ValueError(f"it has no time zone; {text}Z would be UTC, {text}+01:00 an hour ahead of it")
+    whole = datetime.fromisoformat(f"{found['date']}T{found['time']}{found['zone']}")  # ValueError: no such date
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    seconds = (whole - epoch) // (datetime.resolution * 1_000_000)
+    ns = seconds * SECOND_NS + int((found["decimals"] or "").ljust(9, "0"))
+    if not 0 <= ns <= MAX_SAMPLE_POSITION:
+        raise ValueError("the year must be 1970 to 2261")
+    return WallClockPlace(ns)
 
 
 _FORMS = (
     _Form("start", re.compile("start()"), lambda _: StartPlace()),
     _Form("head", re.compile("head()"), lambda _: HeadPlace()),
     _Form(
-        "-DURATION (before the head: -30s, -1m30s, -250ms)",
-        re.compile("-(.*)", re.DOTALL),
-        _before_head_place,
+        "sample:N (a sample position)",
+        re.compile("sample:(.*)", re.DOTALL),
+        lambda digits: SamplePlace(_number(digits, "N", 0, MAX_SAMPLE_POSITION)),
     ),
-    _Form("sample:N (a sample position)", re.compile("sample:(.*)", re.DOTALL), _sample_place),
+    _Form(
+        "2026-11-22T10:00:00.250Z (a wall clock time)",
+        re.compile("([0-9]{4}-.*)", re.DOTALL),
+        _wall_clock_place,
+    ),
+    _Form("take:N.start, take:N.end", re.compile("take:(.*)", re.DOTALL), _take_place),
+    _Form("session:ID.start, session:ID.end", re.compile("session:(.*)", re.DOTALL), _session_place),
+    _Form("segment:N.start, segment:N.end", re.compile("segment:(.*)", re.DOTALL), _segment_place),
+    _Form("mark:NAME", re.compile("mark:(.*)", re.DOTALL), lambda name: MarkPlace(_name(name, "a mark's name"))),
+    _Form(
+        "transport:FRAME",
+        re.compile("transport:(.*)", re.DOTALL),
+        lambda digits: TransportPlace(_number(digits, "FRAME", 0, _MAX_TRANSPORT_FRAME)),
+    ),
+    _Form("bar:BAR[.BEAT[.TICK]]", re.compile("bar:(.*)", re.DOTALL), _bar_place),
 )
 
-# Agreed and not built yet: a user who writes one of these should hear that it was not a typing mistake.
-_LATER_FORMS = (
-    ("a wall clock time", re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*", re.DOTALL)),
-    ("an end of a take", re.compile("take:.*", re.DOTALL)),
-    ("an end of a session", re.compile("session:.*", re.DOTALL)),
-    ("an end of a segment", re.compile("segment:.*", re.DOTALL)),
-    ("a mark", re.compile("mark:.*", re.DOTALL)),
-    ("a place of the JACK transport", re.compile("(transport|bar):.*", re.DOTALL)),
+_UNDERSTOOD = (
+    ", ".join(form.written for form in _FORMS)
+    + ", each with an offset if that is wanted, such as mark:solo-2s; and -DURATION alone (before the head: -30s, "
+    "-1m30s, -250ms)"
 )
-
-_UNDERSTOOD = ", ".join(form.written for form in _FORMS[:-1]) + f" and {_FORMS[-1].written}"
-
-
-def _check_length(what: str, text: str) -> None:
-    if len(text) > MAX_PLACE_LENGTH:
-        raise InvalidValueError(
-            f"{text[:40] + '...'!r} is not a {what}: it has {len(text)} characters; "
-            f"a {what} has at most {MAX_PLACE_LENGTH}"
-        )
 
 
 def parse_place(text: str) -> Place:
-    """Read a place in time: `start`, `head`, `-DURATION` or `sample:N`.
-
-    Raises `InvalidValueError`, which says what would be understood.
-    """
-    _check_length("place", text)
-    for form in _FORMS:
-        found = form.pattern.fullmatch(text)
-        if found is None:
-            continue
-        try:
-            return form.make(found[1])
-        except ValueError as error:
-            raise InvalidValueError(f"{text!r} is not a place that can be used: {error}", place=text) from None
-    for name, pattern in _LATER_FORMS:
-        if pattern.fullmatch(text):
-            raise InvalidValueError(
-                f"{text!r} names {name}, which this version cannot look up yet: it understands only {_UNDERSTOOD}",
-                place=text,
-            )
-    raise InvalidValueError(f"{text!r} is not a place: this version understands {_UNDERSTOOD}", place=text)
-
-
-# --- Starts
-
-
-@dataclass(frozen=True, slots=True)
-class BeforeNow:
-    """A time before now, in nanoseconds; 0 is now."""
-
-    nanoseconds: int
-
-
-@dataclass(frozen=True, slots=True)
-class AtFrame:
-    """A 64-bit JACK frame."""
-
-    frame: int
-
-
-StartMoment = BeforeNow | AtFrame
-
-
-def parse_start(text: str) -> StartMoment:
-    """Read when a take is to begin: `now`, `-DURATION` or a 64-bit JACK frame; raises `InvalidValueError`."""
-    _check_length("start", text)
-    if text == "now":
-        return BeforeNow(0)
+    """Read a place in time. Raises `InvalidValueError`, which says what would be understood."""
+    check_length("place", text)
     try:
-        if re.fullmatch(r"[0-9]+", text):
-            frame = int(text)
-            if frame > MAX_SAMPLE_POSITION:
-                raise ValueError(f"a frame is at most {MAX_SAMPLE_POSITION}")
-            return AtFrame(frame)
-        if text.startswith("-"):
-            return BeforeNow(_before_head_place(text[1:]).nanoseconds)
-        raise ValueError("it must be now, -DURATION (such as -5s) or a JACK frame in digits")
+        place = _parse(text)
     except ValueError as error:
-        raise InvalidValueError(f"{text!r} is not a moment at which a take can begin: {error}", at=text) from None
+        raise InvalidValueError(f"{text!r} is not a place that can be used: {error}", place=text) from None
+    if place is None:
+        raise InvalidValueError(f"{text!r} is not a place: it must be one of {_UNDERSTOOD}", place=text)
+    return place
 
 
-def resolve_start(start: StartMoment, *, frame: int, sample_rate: int) -> int:
-    """Give the 64-bit JACK frame of a start; `frame` is JACK's now, `sample_rate` in Hz.
+def has_offset(text: str) -> bool:
+    """Tell whether the end of a text would be read as an offset, so that it cannot be the end of a name."""
+    return _OFFSET.fullmatch(text) is not None
 
-    Raises `ConflictError` for a time before JACK began to count, `InvalidValueError` for a frame far ahead.
+
+def _parse(text: str) -> Place | None:
+    offset = 0
+    rest = text
+    for _ in range(_MAX_OFFSETS):
+        found = _OFFSET.fullmatch(rest)
+        if found is None:
+            break
+        nanoseconds = nanoseconds_with_unit(found["duration"])
+        offset += nanoseconds if found["sign"] == "+" else -nanoseconds
+        rest = found["rest"]
+        if not rest:
+            # What stands alone is before the head.
+            return Place(HeadPlace(), offset) if found["sign"] == "-" else None
+    if abs(offset) > MAX_DURATION_NS:
+        raise ValueError("its offset must be at most 10 years")
+    for form in _FORMS:
+        anchor = form.pattern.fullmatch(rest)
+        if anchor is not None:
+            return Place(form.make(anchor[1]), offset)
+    if rest.startswith("-"):
+        nanoseconds_with_unit(rest[1:])  # says what is wrong with it
+    return None
+
+
+# --- Resolving
+
+
+def resolve_place(place: Place, position_of: Callable[[Anchor], int], sample_rate: int) -> int:
+    """Give the sample position of a place, to the nearest frame; halves go away from the anchor.
+
+    `position_of` gives the sample position of an anchor, `sample_rate` is in Hz. Nothing is clamped: the result may lie
+    outside of what is kept, even below 0; that is the caller's matter.
     """
-    wanted = start.frame if isinstance(start, AtFrame) else frame - duration_frames(start.nanoseconds, sample_rate)
-    if wanted < 0:
-        raise ConflictError(
-            f"a take cannot begin {(frame - wanted) / sample_rate:.2f} s before now: its ring goes back to frame 0 at "
-            f"the most, {frame / sample_rate:.2f} s before now",
-            frame=frame,
-        )
-    if wanted > frame + MAX_START_AHEAD_SECONDS * sample_rate:
-        raise InvalidValueError(
-            f"a take cannot begin at frame {wanted}: JACK is at frame {frame}; a start may lie before that, as far as "
-            f"the ring holds, and at most {MAX_START_AHEAD_SECONDS} s after it",
-            start_frame=wanted,
-            frame=frame,
-        )
-    return wanted
-
-
-def duration_frames(nanoseconds: int, sample_rate: int) -> int:
-    """Give the frames that a duration (ns) takes at a sample rate (Hz), to the nearest frame, halves up."""
-    return (2 * nanoseconds * sample_rate + SECOND_NS) // (2 * SECOND_NS)
-
-
-def resolve_place(place: Place, *, first_sample: int, head_sample: int, sample_rate: int) -> int:
-    """Give the sample position of a place, to the nearest frame; halves go to the earlier one.
-
-    `first_sample` is the first sample position kept, `head_sample` the one after the newest frame,
-    `sample_rate` is in Hz. Nothing is clamped: the result may lie outside, even below 0; that is the caller's
-    matter.
-    """
-    match place:
-        case StartPlace():
-            return first_sample
-        case HeadPlace():
-            return head_sample
-        case BeforeHeadPlace(nanoseconds):
-            return head_sample - duration_frames(nanoseconds, sample_rate)
-        case SamplePlace(position):
-            return position
-        case _:
-            assert_never(place)
+    frames = duration_frames(abs(place.offset_ns), sample_rate)
+    return position_of(place.anchor) + (frames if place.offset_ns > 0 else -frames)

@@ -26,11 +26,17 @@ class LatencyResult:
 
 @dataclass(frozen=True, slots=True)
 class WallClockRange:
-    """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off."""
+    """ISO 8601 times in UTC of the first frame and of the frame after the last, and how far they may be off.
+
+    `drift_ppm` is by how many millionths the sound card was fast by the wall clock, within `drift_error_ppm`; None
+    where nothing tells.
+    """
 
     from_: str
     to: str
     error_ms: float
+    drift_ppm: float | None = None
+    drift_error_ppm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +44,9 @@ class SliceResult:
     """A range `[from, to)` of a stream, cut into an artifact; `channels` is None for MIDI.
 
     `source_chunks` are content hashes, and staging ids of what was not sealed when the slice was cut. `clipped` tells
-    that less was there than was asked for (grab only). `capture_latency` is, for each port of the stream, that of the
-    takes that the slice covers.
+    that less was there than was asked for (grab only). A virtual slice has the MIME type, hash and `bytes` of its
+    document; the file that it stands for has `rendered_bytes` and `rendered_type`, as any slice has. `capture_latency`
+    is, for each port of the stream, that of the takes that the slice covers.
     """
 
     artifact_id: str
@@ -50,11 +57,14 @@ class SliceResult:
     sample_range: tuple[int, int]
     sample_rate: int
     channels: int | None
+    sample_format: str | None
     source_chunks: tuple[str, ...]
     takes: tuple[int, ...]
     gaps: tuple[GapResult, ...]
     wall_clock: WallClockRange | None
     virtual: bool = False
+    rendered_bytes: int = 0
+    rendered_type: str = ""
     clipped: bool = False
     path: str | None = None
     capture_latency: tuple[LatencyResult, ...] = ()
@@ -408,6 +418,18 @@ class ArtifactResult:
     tags: tuple[str, ...]
     metadata: dict[str, Any] = field(default_factory=dict)
     content_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesResult:
+    """`length` bytes from byte `offset` of an artifact's file (`total` long), in base64; fewer where it ends."""
+
+    artifact_id: str
+    mime_type: str
+    offset: int
+    length: int
+    total: int
+    base64: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class RemovalReason(enum.StrEnum):
     KEEP_BYTES = "keep_bytes"
     KEEP_CHUNKS = "keep_chunks"
     DELETED = "deleted"  # with their stream
-    LOST = "lost"  # they were missing when the catalog was made anew
+    LOST = "lost"  # with the power, before they were sealed; or they were missing when the catalog was made anew
 
 
 class HolderKind(enum.StrEnum):

@@ -1,6 +1,7 @@
-"""A JACK client that plays a phrase over and over: what the demo records. `python -m jackcapture.processes.player`.
+"""A JACK client that plays a phrase over and over, and sends its notes as MIDI: what the demo records.
 
-Its callback is Python, which a synchronous server on the dummy driver waits for; it is no model for a real client.
+`python -m jackcapture.processes.player --server NAME`. Its callback is Python, which a synchronous server on the dummy
+driver waits for; it is no model for a real client.
 """
 
 import argparse
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 NOTES = (57, 60, 64, 69, 67, 64, 60, 62)  # MIDI note numbers: a phrase in A minor
 NOTE_SECONDS = 0.25
+_SOUNDING_SECONDS = 0.2  # of each, as MIDI tells it
+_VELOCITY = 96
 _DECAY = 6.0  # per second
 _LEVEL = 0.25
 
@@ -32,6 +35,16 @@ def phrase(sample_rate: int) -> npt.NDArray[np.float32]:
     return np.concatenate(tones, axis=1).astype(np.float32)
 
 
+def notes(sample_rate: int) -> list[tuple[int, bytes]]:
+    """Give the phrase as MIDI: the frame of each message, from the phrase's beginning, in order."""
+    length, sounding = int(NOTE_SECONDS * sample_rate), int(_SOUNDING_SECONDS * sample_rate)
+    found = []
+    for index, note in enumerate(NOTES):
+        found.append((index * length, bytes((0x90, note, _VELOCITY))))
+        found.append((index * length + sounding, bytes((0x80, note, 0))))
+    return found
+
+
 def main() -> int:
     """Play until SIGTERM; prints `ready` once the ports are there."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -42,7 +55,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     client = jack.Client(options.name, use_exact_name=True, no_start_server=True, servername=options.server)
     outputs = [client.outports.register(f"out_{side}") for side in ("left", "right")]
-    loop = phrase(client.samplerate)
+    keys = client.midi_outports.register("midi")
+    loop, messages = phrase(client.samplerate), notes(client.samplerate)
     position = 0
 
     @client.set_process_callback  # type: ignore[untyped-decorator]
@@ -51,6 +65,11 @@ def main() -> int:
         at = np.arange(position, position + frames) % loop.shape[1]
         for output, samples in zip(outputs, loop, strict=True):
             output.get_array()[:] = samples[at]
+        keys.clear_buffer()
+        # In the order of their offsets, also where the phrase begins again within the cycle.
+        for offset, message in sorted(((frame - position) % loop.shape[1], data) for frame, data in messages):
+            if offset < frames:
+                keys.write_midi_event(offset, message)
         position += frames
 
     @client.set_shutdown_callback  # type: ignore[untyped-decorator]

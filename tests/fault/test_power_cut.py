@@ -21,7 +21,7 @@ from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.excerpts import collect, extent
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.errors import StorageDamagedError
+from jackcapture.errors import NotFoundError
 from jackcapture.model.addresses import staging_of
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_path
@@ -416,7 +416,7 @@ def test_a_take_without_its_ring_ends_with_its_last_sealed_chunk(tmp_path: Path,
             (piece,) = collect(tape.catalog, stream, None, index * FRAMES, (index + 1) * FRAMES).pieces
             data = Path(tape.store.path(piece.address)).read_bytes()
             assert data == tape.truth[fulls[index].first_sample * 4 :][: len(data)]
-        with pytest.raises(StorageDamagedError, match=f"the positions from {FRAMES} on are missing"):
+        with pytest.raises(NotFoundError, match=rf"{FRAMES} to {2 * FRAMES} \(lost\)"):
             collect(tape.catalog, stream, None, 0, 3 * FRAMES)
 
 

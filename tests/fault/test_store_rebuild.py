@@ -15,7 +15,8 @@ from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.contents import Contents
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.offline import check_offline, rebuild_offline
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.control.store_rebuild import rebuild_store
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
@@ -69,8 +70,8 @@ def told(catalog: Catalog, uri: StreamUri) -> dict[str, Any]:
 
 def slice_bytes(store: Store, catalog: Catalog, first: int, last: int) -> bytes:
     stream = ManagedStream(catalog.stream(MAIN))
-    request = SliceRequest(stream, None, first, last, "wav", "here to there")
-    result, _ = cut(store, catalog, Contents(store, catalog), request, quiet, clipped=False, path=None)
+    request = SliceRequest(stream, None, first, last, SliceOptions("wav"), "here to there")
+    result, _ = Slicer(store, catalog, Contents(store, catalog)).cut(request, quiet)
     return Path(store.path(Content(result.content_hash))).read_bytes()
 
 
@@ -117,8 +118,12 @@ def test_what_no_document_names_becomes_an_artifact(kept: KeptStore) -> None:
     recovered = {item.content_hash: item.mime_type for item in result.recovered}
     assert recovered.keys() == slices | named.keys()
     assert {name: recovered[name] for name in named} == named
-    assert sorted(recovered[name] for name in slices) == ["application/octet-stream", "audio/vnd.wave"]
-    assert any("9 files" in text for text in result.unknown)
+    assert sorted(recovered[name] for name in slices) == [
+        "application/octet-stream",
+        "application/vnd.jackcapture.slice+json",
+        "audio/vnd.wave",
+    ]
+    assert any("10 files" in text for text in result.unknown)
     assert_clean(kept)
     store, catalog = opened(kept)
     listed = catalog.artifacts(tag="recovered")
@@ -217,7 +222,7 @@ def test_retention_and_pins_are_those_of_the_newest_manifest(kept: KeptStore) ->
 
 def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
     before = kept.catalog.read_bytes()
-    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 10 artifacts, 0 tags.*--force"):
+    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 11 artifacts, 0 tags.*--force"):
         rebuild(kept)
     assert kept.catalog.read_bytes() == before
     result = rebuild(kept, force=True)

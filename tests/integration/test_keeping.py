@@ -83,6 +83,7 @@ def test_old_chunks_go_while_slices_are_cut(
                 samples = client.slice(URI, f"sample:{first}", f"sample:{last}").array()
                 np.testing.assert_array_equal(samples, expected_samples(start + first, last - first, 2))
             assert status["gap_count"] == 0
+            client.call("stream_keep", uri=URI)  # so that nothing goes while it is looked at
             # It has recorded five seconds, and keeps one, what is held, and what is not sealed.
             assert status["chunks"]["sealed"] < 2.5 * RATE / CHUNK_FRAMES
     finally:

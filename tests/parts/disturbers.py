@@ -50,6 +50,14 @@ class Transport:
 
 
 @dataclass(frozen=True)
+class TransportPosition:
+    """A frame of JACK's transport and the JACK frame at which it is there."""
+
+    frame: int
+    jack_frame: int
+
+
+@dataclass(frozen=True)
 class Now:
     """JACK's frame counter, and JACK's clock in microseconds, read right after it."""
 
@@ -133,6 +141,15 @@ class JackRemote(Part):
         """What the transport does at present."""
         said = counts(self.ask("transport"))
         return Transport(TransportState(said["state"]), said["frame"])
+
+    def transport_position(self) -> TransportPosition:
+        """A frame of the transport at the start of a cycle, and JACK's frame there, as a process callback has them."""
+        said = counts(self.ask("transport position"))
+        return TransportPosition(said["frame"], said["jack"])
+
+    def become_timebase_master(self, tempo: int) -> None:
+        """Give bars of four quarter notes at a tempo in beats per minute, as a function of the transport's frame."""
+        self.ask(f"timebase {tempo}")
 
     def connect(self, source: str, target: str) -> None:
         """Connect two ports, by their full names; done when this returns. An error when they are already."""

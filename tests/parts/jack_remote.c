@@ -14,6 +14,8 @@
  *     transport start|stop         ok
  *     locate FRAME                 ok
  *     transport                    state S frame F     (0 stopped, 1 rolling, 3 starting)
+ *     transport position           frame F jack J      (of the transport at the start of a cycle, and JACK's frame then)
+ *     timebase BPM                 ok                  (from now on it gives bars of four beats of 1,920 ticks)
  *     connect SOURCE<TAB>TARGET    ok
  *     disconnect SOURCE<TAB>TARGET ok
  *     connections PORT             connections<TAB>PORT<TAB>PORT...
@@ -26,14 +28,38 @@
 
 static struct part part = { .program = "jack_remote" };
 static atomic_ulong xruns;
+static _Atomic uint64_t transport; /* its frame at the start of a cycle, and in the lower half JACK's frame */
+static atomic_uint tempo;
 
 /* There is one so that "ready" means that the server runs its graph. */
 static int process(jack_nframes_t frames, void *arg)
 {
 	(void)frames;
 	(void)arg;
+	struct jack_position position;
+	jack_transport_query(part.client, &position);
+	atomic_store(&transport, (uint64_t)position.frame << 32 | jack_last_frame_time(part.client));
 	part_is_called(&part);
 	return 0;
+}
+
+/* Musical time as a function of the transport's frame alone: beats of quarter notes, four in a bar. */
+static void timebase(int state, jack_nframes_t frames, struct jack_position *position, int is_new, void *arg)
+{
+	(void)state;
+	(void)frames;
+	(void)is_new;
+	(void)arg;
+	const double beats = (double)position->frame * (double)atomic_load(&tempo) / 60 / position->frame_rate;
+	const int32_t beat = (int32_t)beats;
+	position->valid |= 0x10;
+	position->bar = beat / 4 + 1;
+	position->beat = beat % 4 + 1;
+	position->tick = (int32_t)((beats - beat) * 1920);
+	position->bar_start_tick = beat / 4 * 4 * 1920.0;
+	position->beats_per_bar = position->beat_type = 4;
+	position->ticks_per_beat = 1920;
+	position->beats_per_minute = (double)atomic_load(&tempo);
 }
 
 static int xrun(void *arg)
@@ -65,7 +91,10 @@ static bool number_command(const char *word, unsigned long long number)
 		answer("usecs %llu", (unsigned long long)jack_frames_to_time(part.client, frames));
 	else if (!strcmp(word, "usecs_to_frame"))
 		answer("frame %u", jack_time_to_frames(part.client, number));
-	else if (!strcmp(word, "locate"))
+	else if (!strcmp(word, "timebase")) {
+		atomic_store(&tempo, (unsigned)number);
+		answer_status(jack_set_timebase_callback(part.client, 0, timebase, NULL));
+	} else if (!strcmp(word, "locate"))
 		answer_status(jack_transport_locate(part.client, frames));
 	else
 		return false;
@@ -86,6 +115,9 @@ static bool plain_command(const char *line)
 	} else if (!strcmp(line, "transport stop")) {
 		jack_transport_stop(part.client);
 		answer("ok");
+	} else if (!strcmp(line, "transport position")) {
+		const uint64_t seen = atomic_load(&transport);
+		answer("frame %u jack %u", (unsigned)(seen >> 32), (unsigned)seen);
 	} else if (!strcmp(line, "transport")) {
 		const int state = jack_transport_query(part.client, NULL);
 		answer("state %d frame %u", state, jack_get_current_transport_frame(part.client));

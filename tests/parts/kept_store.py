@@ -13,7 +13,8 @@ from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.garbage import collect
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.model.retention import KEEP_ALL, Hold, HolderKind, Retention
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, Gap, GapCause, Latency, Take
@@ -44,9 +45,9 @@ def make_store(root: Path) -> None:
             main.catalog.note_latencies(MAIN, main.number, [Latency(3, 5), Latency()])
             main.end()
             enter_manifest(store, contents, catalog, main.stream.record)
-        for output_format in ("wav", "raw"):
-            request = SliceRequest(main.stream, None, 120, 600, output_format, "here to there")
-            cut(store, catalog, contents, request, lambda *_: None, clipped=False, path=None)
+        for options in (SliceOptions("wav"), SliceOptions("raw"), SliceOptions("wav", is_virtual=True)):
+            request = SliceRequest(main.stream, None, 120, 600, options, "here to there")
+            Slicer(store, catalog, contents).cut(request, lambda *_: None)
         catalog.keeping.add_pin(Hold(MAIN, HolderKind.PIN, "intro", 10, 200, BEGIN_NS))
 
         short = _tape(store, catalog, contents, definition(STEREO, SHORT))

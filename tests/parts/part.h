@@ -57,6 +57,18 @@ extern void jack_on_shutdown(jack_client_t *client, void (*callback)(void *), vo
 extern int jack_set_process_callback(jack_client_t *client, int (*callback)(jack_nframes_t, void *), void *arg);
 extern int jack_set_xrun_callback(jack_client_t *client, int (*callback)(void *), void *arg);
 extern int jack_set_latency_callback(jack_client_t *client, void (*callback)(int, void *), void *arg);
+/* jack_position_t of libjack 1.9.21, and room for what later ones append. */
+struct jack_position {
+	uint64_t unique_1, usecs;
+	uint32_t frame_rate, frame;
+	uint32_t valid; /* 0x10: bar to beats_per_minute */
+	int32_t bar, beat, tick;
+	double bar_start_tick;
+	float beats_per_bar, beat_type;
+	double ticks_per_beat, beats_per_minute;
+	unsigned char rest[256];
+} __attribute__((packed));
+
 extern jack_port_t *jack_port_register(jack_client_t *client, const char *name, const char *type,
                                        unsigned long flags, unsigned long buffer_size);
 extern void *jack_port_get_buffer(jack_port_t *port, jack_nframes_t frames);
@@ -81,7 +93,11 @@ extern int jack_set_freewheel(jack_client_t *client, int on);
 extern void jack_transport_start(jack_client_t *client);
 extern void jack_transport_stop(jack_client_t *client);
 extern int jack_transport_locate(jack_client_t *client, jack_nframes_t frame);
-extern int jack_transport_query(const jack_client_t *client, void *position);
+extern int jack_transport_query(const jack_client_t *client, struct jack_position *position);
+extern int jack_set_timebase_callback(jack_client_t *client, int conditional,
+                                      void (*callback)(int state, jack_nframes_t frames, struct jack_position *position,
+                                                       int is_new, void *arg),
+                                      void *arg);
 extern jack_nframes_t jack_get_current_transport_frame(const jack_client_t *client);
 extern void jack_midi_clear_buffer(void *buffer);
 extern int jack_midi_event_write(void *buffer, jack_nframes_t time, const unsigned char *bytes, size_t size);

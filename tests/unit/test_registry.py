@@ -76,8 +76,8 @@ def test_arguments_that_do_not_fit_are_refused_with_the_reason(echo: str, argume
 def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
     result = SliceResult(
         artifact_id="slice-1", content_hash="ab" * 32, mime_type="audio/vnd.wave", bytes=44, stream_uri="stream://a/b",
-        sample_range=(1, 2), sample_rate=48_000, channels=2, source_chunks=("cd",), takes=(1,),
-        gaps=(GapResult(1, 1, "xrun"),), wall_clock=WallClockRange("t0", "t1", 0.1),
+        sample_range=(1, 2), sample_rate=48_000, channels=2, sample_format="f32", source_chunks=("cd",), takes=(1,),
+        gaps=(GapResult(1, 1, "xrun"),), wall_clock=WallClockRange("t0", "t1", 0.1, -12.5, 3.1),
         capture_latency=(LatencyResult(64, 128),),
     )  # fmt: skip
     assert as_json((result,)) == [
@@ -90,11 +90,14 @@ def test_a_result_becomes_json_under_the_names_that_doors_show() -> None:
             "sample_range": [1, 2],
             "sample_rate": 48_000,
             "channels": 2,
+            "sample_format": "f32",
             "source_chunks": ["cd"],
             "takes": [1],
             "gaps": [{"position": 1, "frames": 1, "cause": "xrun"}],
-            "wall_clock": {"from": "t0", "to": "t1", "error_ms": 0.1},
+            "wall_clock": {"from": "t0", "to": "t1", "error_ms": 0.1, "drift_ppm": -12.5, "drift_error_ppm": 3.1},
             "virtual": False,
+            "rendered_bytes": 0,
+            "rendered_type": "",
             "clipped": False,
             "path": None,
             "capture_latency": [{"min": 64, "max": 128}],

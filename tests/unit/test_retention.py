@@ -17,12 +17,13 @@ from jackcapture.control.excerpts import check_range, collect, extent
 from jackcapture.control.garbage import collect as collect_garbage
 from jackcapture.control.garbage import plan
 from jackcapture.control.operations.keeping import parse_retention
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, StorageError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.places import SECOND_NS
+from jackcapture.model.durations import SECOND_NS
 from jackcapture.model.retention import KEEP_ALL, Hold, HolderKind, RemovalReason, Retention
 from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.store import Files, Sealed, Store
@@ -175,8 +176,8 @@ def test_content_that_another_row_needs_stays(tape: Tape) -> None:
 def test_a_slice_holds_its_chunks_until_it_is_deleted(tape: Tape) -> None:
     record(tape, 100, 100, 100, 100)
     contents = contents_of(tape)
-    request = SliceRequest(tape.stream, None, 110, 120, "wav", "")
-    result, artifact = cut(tape.store, tape.catalog, contents, request, lambda *_: None, clipped=False, path=None)
+    request = SliceRequest(tape.stream, None, 110, 120, SliceOptions("wav"), "")
+    result, artifact = Slicer(tape.store, tape.catalog, contents).cut(request, lambda *_: None)
     keep(tape, Retention(keep_chunks=1))
     assert [run.held_by for run in plan(tape.catalog)] == [None, (HolderKind.ARTIFACT, artifact.id), None]
     collect_now(tape)
@@ -346,14 +347,8 @@ def test_what_a_killed_control_had_entered_without_a_row_goes(tape: Tape, is_nee
 def test_a_stream_goes_with_its_chunks_and_what_was_cut_out_stays(tape: Tape, tmp_path: Path) -> None:
     record(tape, 100, 100)
     contents = contents_of(tape)
-    result, artifact = cut(
-        tape.store,
-        tape.catalog,
-        contents,
-        SliceRequest(tape.stream, None, 10, 20, "wav", ""),
-        lambda *_: None,
-        clipped=False,
-        path=None,
+    result, artifact = Slicer(tape.store, tape.catalog, contents).cut(
+        SliceRequest(tape.stream, None, 10, 20, SliceOptions("wav"), ""), lambda *_: None
     )
     tape.end()
     pin(tape, "mine", 0, 10)
@@ -408,3 +403,19 @@ def test_a_stream_keeps_at_least_one_chunk(tape: Tape) -> None:
     with pytest.raises(InvalidValueError, match=r"4095 bytes .* one chunk of 4096"):
         Retention(keep_bytes=4095).check_for(tape.stream.definition)
     Retention(keep_bytes=4096).check_for(tape.stream.definition)
+
+
+def test_what_went_with_the_power_is_noted_as_lost(tape: Tape) -> None:
+    """Chunks are sealed side by side: of five, the second and third never came to be."""
+    fulls = [tape.full(os.urandom(200)) for _ in range(5)]
+    for number in (0, 3, 4):
+        tape.seal(fulls[number])
+    for _ in range(2):
+        tape.catalog.keeping.note_lost(tape.stream.uri, 1)
+    (lost,) = tape.catalog.keeping.removals(tape.stream.uri, 0, 1000)
+    assert (lost.first_index, lost.end_index, lost.first_sample, lost.end_sample) == (1, 3, 100, 300)
+    assert lost.reason is RemovalReason.LOST
+    assert tape.stream.take is not None
+    tape.stream.take.pending.clear()
+    with pytest.raises(NotFoundError, match=r"100 to 300 \(lost\)"):
+        collect(tape.catalog, tape.stream, None, 50, 350)

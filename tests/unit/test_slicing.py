@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from jackcapture.control.contents import Contents
-from jackcapture.control.slicing import SliceRequest, cut
+from jackcapture.control.slice_requests import SliceOptions, SliceRequest
+from jackcapture.control.slicing import Slicer
 from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
@@ -30,10 +31,8 @@ def quiet(done: int, total: int, unit: str) -> None:
 def slice_of(
     tape: Tape, first: int, last: int, output_format: str = "wav", progress: Callable[[int, int, str], None] = quiet
 ) -> tuple[SliceResult, Artifact]:
-    request = SliceRequest(tape.stream, tape.state, first, last, output_format, "here to there")
-    return cut(
-        tape.store, tape.catalog, Contents(tape.store, tape.catalog), request, progress, clipped=False, path=None
-    )
+    request = SliceRequest(tape.stream, tape.state, first, last, SliceOptions(output_format), "here to there")
+    return Slicer(tape.store, tape.catalog, Contents(tape.store, tape.catalog)).cut(request, progress)
 
 
 def content(tape: Tape, result: SliceResult) -> bytes:
@@ -98,7 +97,7 @@ def test_raw_is_the_samples_alone(tmp_path: Path) -> None:
 def test_an_unknown_format_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with new_tape(tmp_path / "store") as tape:
         recorded(tape)
-        with pytest.raises(InvalidValueError, match=r"'mp3'.*wav and raw"):
+        with pytest.raises(InvalidValueError, match=r"'mp3'.*wav, flac, raw"):
             slice_of(tape, 0, 10, "mp3")
 
 
@@ -226,7 +225,7 @@ def test_a_slice_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             Path(tape.store.path(sealed)).unlink()
             stored.remove(sealed)
         elif failure != "cancelled":
-            monkeypatch.setattr("jackcapture.control.slicing.copy_range", fail)
+            monkeypatch.setattr("jackcapture.control.layouts.copy_range", fail)
         with pytest.raises(expected):
             slice_of(tape, 0, 170, progress=fail)
         assert list(tape.store.iterate_staging()) == staging

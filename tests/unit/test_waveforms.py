@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jackcapture.control.contents import Contents
 from jackcapture.control.waveforms import WaveformRequest, check_request, make_waveform
 from jackcapture.errors import InvalidValueError
 from jackcapture.formats.lanes import COLOURS, Ink
@@ -52,7 +53,15 @@ def quiet(done: int, total: int, unit: str) -> None:
 def made(tape: Tape, request: WaveformRequest, first: int = 0, last: int = FRAMES) -> tuple[WaveformResult, bytes]:
     check_request(tape.stream.definition.audio, request)
     result, artifact = make_waveform(
-        tape.store, tape.catalog, tape.stream, None, (first, last), request, quiet, path=None
+        tape.store,
+        tape.catalog,
+        Contents(tape.store, tape.catalog),
+        tape.stream,
+        None,
+        (first, last),
+        request,
+        quiet,
+        path=None,
     )
     assert tape.catalog.artifact(result.artifact_id) == artifact
     assert (artifact.kind, artifact.mime_type, artifact.content_hash) == (

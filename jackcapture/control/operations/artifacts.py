@@ -1,14 +1,14 @@
 """Operations on artifacts."""
 
 import asyncio
-import os
+import base64
 
-from jackcapture.control.copying import check_new_file, copy_range, new_file
+from jackcapture.control.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
+from jackcapture.control.copying import check_new_file, new_file
 from jackcapture.control.operations.describe import describe_artifact
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.results import ArtifactResult, SavedResult
+from jackcapture.model.results import ArtifactResult, BytesResult, SavedResult
 from jackcapture.model.uris import parse_stream_uri
 
 
@@ -33,26 +33,50 @@ async def artifact_show(context: Context, artifact_id: str) -> ArtifactResult:
 
 @operation
 async def artifact_save(context: Context, artifact_id: str, path: str) -> SavedResult:
-    """Write an artifact's content to a new file; `path` is absolute."""
+    """Write an artifact's file to a new one; `path` is absolute. A virtual slice is rendered."""
     services = context.services
     artifact = await asyncio.to_thread(services.catalog.artifact, artifact_id)
-    await asyncio.get_running_loop().run_in_executor(services.cutting, save, context, artifact, path)
-    return SavedResult(artifact.id, path, artifact.bytes)
+    size = await asyncio.get_running_loop().run_in_executor(services.cutting, save, context, artifact, path)
+    return SavedResult(artifact.id, path, size)
 
 
-def save(context: Context, artifact: Artifact, path: str) -> None:
-    """Write an artifact's content to a new file. Blocks."""
+@operation
+async def artifact_read(
+    context: Context, artifact_id: str, offset: int = 0, length: int = MAX_READ_BYTES
+) -> BytesResult:
+    """Give bytes of an artifact's file, at most 1 MiB at a time; a virtual slice is rendered, only there."""
+    services = context.services
+
+    def read() -> BytesResult:
+        artifact = services.catalog.artifact(artifact_id)
+        data, total, mime_type = read_file(services.store, services.catalog, artifact, offset, length)
+        return BytesResult(artifact.id, mime_type, offset, len(data), total, base64.b64encode(data).decode())
+
+    return await asyncio.get_running_loop().run_in_executor(services.cutting, read)
+
+
+@operation
+async def artifact_materialise(context: Context, artifact_id: str) -> ArtifactResult:
+    """Make a file in the store of a virtual slice, as an artifact of its own."""
+    services = context.services
+    made = await asyncio.get_running_loop().run_in_executor(
+        services.cutting, services.slicer.materialise, artifact_id, context.progress
+    )
+    return describe_artifact(services.store, made)
+
+
+def save(context: Context, artifact: Artifact, path: str) -> int:
+    """Write an artifact's file to a new one, and give its bytes. Blocks."""
     check_new_file(path)
+    services = context.services
+    size, _ = file_size(services.store, artifact)
     done = 0
 
     def moved(step: int) -> None:
         nonlocal done
         done += step
-        context.progress(done, artifact.bytes, "bytes")
+        context.progress(done, size, "bytes")
 
-    source = context.services.store.open(Content(artifact.content_hash))
-    try:
-        with new_file(path) as target:
-            copy_range(source, 0, target, 0, artifact.bytes, moved)
-    finally:
-        os.close(source)
+    with new_file(path) as target:
+        write_file(services.store, services.catalog, artifact, target, moved)
+    return size

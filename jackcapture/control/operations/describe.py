@@ -7,7 +7,7 @@ from jackcapture.catalog import Catalog, StreamTotals, TakeRecord
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.places import SECOND_NS
+from jackcapture.model.durations import SECOND_NS
 from jackcapture.model.results import (
     ArtifactResult,
     ChunkCounts,

@@ -12,7 +12,7 @@ from jackcapture.control.operations.describe import describe_pin, describe_reten
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.places import parse_duration
+from jackcapture.model.durations import parse_duration
 from jackcapture.model.results import (
     DoneResult,
     GarbageResult,

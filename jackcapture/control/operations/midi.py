@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from jackcapture.control.operations.describe import describe_latency
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import InvalidValueError, UnreachableError
-from jackcapture.model.places import AtFrame, parse_start
 from jackcapture.model.results import ConnectionResult, LateEventResult, MidiOutputResult
+from jackcapture.model.starts import AtFrame, parse_start
 from jackcapture.protocol.messages import (
     AT_ONCE,
     MidiCancel,

@@ -27,8 +27,9 @@ async def stream_overview(
     found = await find_range(context, uri, from_place, to_place)
 
     def work() -> OverviewResult:
-        excerpt = collect(services.catalog, found.stream, found.state, found.from_sample, found.to_sample)
-        return overview_of(services.store, services.catalog, excerpt, points, context.progress)
+        with services.contents.reading(found.stream.uri, found.from_sample, found.to_sample):
+            excerpt = collect(services.catalog, found.stream, found.state, found.from_sample, found.to_sample)
+            return overview_of(services.store, services.catalog, excerpt, points, context.progress)
 
     return await asyncio.get_running_loop().run_in_executor(services.cutting, work)
 
@@ -64,7 +65,15 @@ async def stream_waveform(
     def work() -> WaveformResult:
         asked = (found.from_sample, found.to_sample)
         result, artifact = make_waveform(
-            services.store, services.catalog, found.stream, found.state, asked, request, context.progress, path=out
+            services.store,
+            services.catalog,
+            services.contents,
+            found.stream,
+            found.state,
+            asked,
+            request,
+            context.progress,
+            path=out,
         )
         if out is not None:
             save(context, artifact, out)

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from jackcapture.control.excerpts import check_range, extent
+from jackcapture.control.landmarks import Landmarks
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.registry import Context
 from jackcapture.model.places import parse_place, resolve_place
@@ -29,15 +30,14 @@ async def find_range(context: Context, uri: str, from_place: str, to_place: str)
     first, last = parse_place(from_place), parse_place(to_place)
     stream = services.streams.get(uri)
     state = (await services.streams.drained([stream.uri])).get(stream.uri)
-    existing = await asyncio.to_thread(extent, services.catalog, stream, state)
-    from_sample, to_sample = (
-        resolve_place(
-            place,
-            first_sample=existing.first_sample,
-            head_sample=existing.head_sample,
-            sample_rate=stream.definition.sample_rate,
+
+    def find() -> Range:
+        existing = extent(services.catalog, stream, state)
+        landmarks = Landmarks(services.catalog, stream, state, existing)
+        from_sample, to_sample = (
+            resolve_place(place, landmarks.position_of, stream.definition.sample_rate) for place in (first, last)
         )
-        for place in (first, last)
-    )
-    check_range(stream.uri, from_sample, to_sample, existing)
-    return Range(stream, state, from_sample, to_sample)
+        check_range(stream.uri, from_sample, to_sample, existing)
+        return Range(stream, state, from_sample, to_sample)
+
+    return await asyncio.to_thread(find)

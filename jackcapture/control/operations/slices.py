@@ -8,10 +8,17 @@ from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.artifacts import save
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.control.slicing import SliceRequest, cut, default_output_format, mime_type
+from jackcapture.control.slice_requests import (
+    SliceOptions,
+    SliceRequest,
+    default_output_format,
+    parse_between_takes,
+    parse_chase,
+)
 from jackcapture.errors import ConflictError, InvalidValueError
-from jackcapture.model.places import duration_frames, parse_duration
+from jackcapture.model.durations import duration_frames, parse_duration
 from jackcapture.model.results import SliceResult
+from jackcapture.model.streams import parse_sample_format
 from jackcapture.protocol.messages import StreamState
 
 
@@ -22,22 +29,38 @@ async def stream_slice(
     from_place: str,
     to_place: str,
     output_format: str | None = None,
+    sample_format: str | None = None,
+    between_takes: str = "join",
+    virtual: bool = False,
+    chase: list[str] | None = None,
+    midi_file_type: int = 1,
     out: str | None = None,
 ) -> SliceResult:
     """Cut the range from one place to another out of a stream, recorded or live, into an artifact.
 
-    Places: start, head, -30s (before the head), sample:N. `output_format` is wav (audio, unless given)
-    or raw (audio without a header; MIDI as records). With `out`, an absolute path, the result is also written to that
-    new file.
+    Places: start, head, -30s (before the head), sample:N, 2026-11-22T10:00:00.250Z, take:N.start, take:N.end,
+    transport:FRAME, bar:BAR.BEAT.TICK, each with an offset if that is wanted (head-30s, take:2.start+500ms).
+    `output_format` is wav (audio, unless given), flac, mid (MIDI, unless given) or raw (audio without a header; MIDI as
+    records), `sample_format` f32, i24 or i16 (the stream's, unless given). `between_takes`: join (the next take follows
+    at once), silence (as long as nothing was recorded) or error. `virtual` keeps only where the samples lie; the file
+    is made when it is asked for. `chase` names what is brought into the beginning of a MIDI file (notes, controllers,
+    programs, pitch_bend, pressure; all unless given). With `out`, an absolute path, the file is also written there.
     """
     definition = context.services.streams.get(uri).definition
-    output_format = output_format or default_output_format(definition)
-    mime_type(definition, output_format)
+    options = SliceOptions(
+        output_format or default_output_format(definition),
+        None if sample_format is None else parse_sample_format(sample_format),
+        parse_between_takes(between_takes),
+        virtual,
+        parse_chase(chase),
+        midi_file_type,
+    )
+    options.check_for(definition)
     if out is not None:
         check_new_file(out)
     found = await find_range(context, uri, from_place, to_place)
     request = SliceRequest(
-        found.stream, found.state, found.from_sample, found.to_sample, output_format, f"{from_place} to {to_place}"
+        found.stream, found.state, found.from_sample, found.to_sample, options, f"{from_place} to {to_place}"
     )
     return await _cut(context, request, out)
 
@@ -76,18 +99,12 @@ async def _cut(context: Context, request: SliceRequest, out: str | None, *, clip
     services, definition = context.services, request.stream.definition
 
     def work() -> SliceResult:
-        if definition.is_audio:  # a slice must not use up what the ends of the takes need; MIDI is next to nothing
-            size = (request.to_sample - request.from_sample) * definition.audio.frame_bytes
+        options = request.options
+        # A slice must not use up what the ends of the takes need; MIDI and virtual slices are next to nothing.
+        if definition.is_audio and not options.is_virtual:
+            size = (request.to_sample - request.from_sample) * options.audio(definition).frame_bytes
             services.supply.space.check_artifact(f"a slice of {definition.uri}", size)
-        result, artifact = cut(
-            services.store,
-            services.catalog,
-            services.contents,
-            request,
-            context.progress,
-            clipped=clipped,
-            path=out,
-        )
+        result, artifact = services.slicer.cut(request, context.progress, clipped=clipped, path=out)
         if out is not None:
             save(context, artifact, out)
         return result
@@ -110,11 +127,11 @@ def _common_range(
     requests = []
     for stream, state in pairs:
         offset = state.first_sample - state.start_frame
-        output_format = default_output_format(stream.definition)
-        requests.append(SliceRequest(stream, state, from_frame + offset, to_frame + offset, output_format, asked))
+        options = SliceOptions.default_for(stream.definition)
+        requests.append(SliceRequest(stream, state, from_frame + offset, to_frame + offset, options, asked))
     return requests, from_frame > wanted
 
 
 def _file_name(request: SliceRequest) -> str:
     device, _, name = request.stream.uri.removeprefix("stream://").partition("/")
-    return f"{device}-{name}_{request.from_sample}-{request.to_sample}.{request.output_format}"
+    return f"{device}-{name}_{request.from_sample}-{request.to_sample}.{request.options.output_format}"

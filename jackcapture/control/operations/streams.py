@@ -9,8 +9,8 @@ from jackcapture.control.operations.keeping import parse_retention
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.sources import check_sources
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
-from jackcapture.model.places import parse_start
 from jackcapture.model.results import StreamResult
+from jackcapture.model.starts import parse_start
 from jackcapture.model.streams import (
     DEFAULT_CHUNK_BYTES,
     DEFAULT_MIDI_CHUNK_BYTES,
