@@ -100,6 +100,22 @@ class Keeping:
                     return int(row[0])
         return None
 
+    def was_removed(self, uri: StreamUri, take_number: int, index: int) -> bool:
+        """Tell whether a chunk was in the catalog and is removed since, or is being removed."""
+        with self._connections.read() as db:
+            take = db.execute(
+                "SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND number = ?",
+                (uri, take_number),
+            ).fetchone()
+            if take is None:
+                return False
+            found = db.execute(
+                "SELECT 1 FROM removals WHERE take_id = ?1 AND first_index <= ?2 AND end_index > ?2 UNION ALL"
+                " SELECT 1 FROM chunks WHERE take_id = ?1 AND chunk_index = ?2 AND removing IS NOT NULL",
+                (take["id"], index),
+            ).fetchone()
+        return found is not None
+
     def removals(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Removal]:
         """Give what was removed of `[from_sample, to_sample)`, or is being removed, in order."""
         with self._connections.read() as db:

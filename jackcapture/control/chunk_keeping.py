@@ -39,7 +39,7 @@ class ChunkKeeper:
         self._link = link
         self._notes = notes
         self._out_of_space = out_of_space
-        self._sealing: dict[str, asyncio.Task[SealedChunk]] = {}  # by path
+        self._sealing: dict[str, asyncio.Task[SealedChunk | None]] = {}  # by path
         self._background: set[asyncio.Task[None]] = set()
 
     # --- to the engine ---
@@ -122,7 +122,7 @@ class ChunkKeeper:
         if take.ended_samples is None:
             self.top_up_soon(stream)
 
-    async def seal(self, stream: ManagedStream, full: StreamChunkFull) -> SealedChunk:
+    async def seal(self, stream: ManagedStream, full: StreamChunkFull) -> SealedChunk | None:
         """Seal a chunk once, whoever asks; then let the engine forget it."""
         task = self._sealing.get(full.path)
         if task is None:

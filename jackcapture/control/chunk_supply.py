@@ -58,7 +58,7 @@ class ChunkSupply:
         """Remove a chunk that holds nothing, and its overview."""
         await asyncio.get_running_loop().run_in_executor(self._making, self._store.discard, staging_of(path))
 
-    async def seal(self, full: StreamChunkFull) -> SealedChunk:
+    async def seal(self, full: StreamChunkFull) -> SealedChunk | None:
         """Seal a full chunk and its overview, and enter them in the catalog. May be repeated after any failure."""
         return await asyncio.get_running_loop().run_in_executor(self._sealing, self._seal_busily, full)
 
@@ -88,15 +88,15 @@ class ChunkSupply:
             self.space.check_chunk(definition, definition.chunk_size_bytes + overview_size, first=first)
             return self._store.path(self._store.create_staging(definition.chunk_size_bytes, overview_size))
 
-    def _seal_busily(self, full: StreamChunkFull) -> SealedChunk:
+    def _seal_busily(self, full: StreamChunkFull) -> SealedChunk | None:
         with self._busy():
             return self._seal(full)
 
-    def _seal(self, full: StreamChunkFull) -> SealedChunk:
+    def _seal(self, full: StreamChunkFull) -> SealedChunk | None:
         uri = parse_stream_uri(full.stream_uri)
         staging = staging_of(full.path)
         known = self._known(uri, full)
-        if known is None:
+        if known is None and not self._catalog.keeping.was_removed(uri, full.take_number, full.chunk_index):
             self.space.check_copy(uri, full.chunk_index, full.bytes_written)
             content = self._store.make_ready(staging, full.bytes_written)
             with self._contents.entering():

@@ -134,7 +134,7 @@ class Rebuild:
             self._place.go_on()
             kind = KINDS.get(document.type)
             if kind is None:
-                self._unknown.append(f"{content_path(document.name)} is a document that this version does not know")
+                self._unknown.append(f"{content_path(document.name)} is {document.type}: no stream is known by it")
                 continue
             try:
                 if kind is DocumentKind.DEFINITION:

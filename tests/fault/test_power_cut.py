@@ -83,6 +83,7 @@ class Session:
     def seal(self, full: StreamChunkFull) -> None:
         """Seal a chunk and enter its row."""
         sealed = self.supply._seal(full)
+        assert sealed is not None
         self.recording.promise(sealed.content.hash)
         if sealed.overview is not None:
             self.recording.promise(sealed.overview.hash)

@@ -118,8 +118,12 @@ def test_what_no_document_names_becomes_an_artifact(kept: KeptStore) -> None:
     recovered = {item.content_hash: item.mime_type for item in result.recovered}
     assert recovered.keys() == slices | named.keys()
     assert {name: recovered[name] for name in named} == named
-    assert sorted(recovered[name] for name in slices) == ["application/octet-stream", "audio/vnd.wave"]
-    assert any("9 files" in text for text in result.unknown)
+    assert sorted(recovered[name] for name in slices) == [
+        "application/octet-stream",
+        "application/vnd.jackcapture.slice+json",
+        "audio/vnd.wave",
+    ]
+    assert any("10 files" in text for text in result.unknown)
     assert_clean(kept)
     store, catalog = opened(kept)
     listed = catalog.artifacts(tag="recovered")
@@ -218,7 +222,7 @@ def test_retention_and_pins_are_those_of_the_newest_manifest(kept: KeptStore) ->
 
 def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
     before = kept.catalog.read_bytes()
-    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 10 artifacts, 0 tags.*--force"):
+    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 11 artifacts, 0 tags.*--force"):
         rebuild(kept)
     assert kept.catalog.read_bytes() == before
     result = rebuild(kept, force=True)

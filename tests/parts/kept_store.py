@@ -45,8 +45,7 @@ def make_store(root: Path) -> None:
             main.catalog.note_latencies(MAIN, main.number, [Latency(3, 5), Latency()])
             main.end()
             enter_manifest(store, contents, catalog, main.stream.record)
-        for output_format in ("wav", "raw"):
-            options = SliceOptions(output_format)
+        for options in (SliceOptions("wav"), SliceOptions("raw"), SliceOptions("wav", is_virtual=True)):
             request = SliceRequest(main.stream, None, 120, 600, options, "here to there")
             Slicer(store, catalog, contents).cut(request, lambda *_: None)
         catalog.keeping.add_pin(Hold(MAIN, HolderKind.PIN, "intro", 10, 200, BEGIN_NS))

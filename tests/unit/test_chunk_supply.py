@@ -13,11 +13,13 @@ import pytest
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
+from jackcapture.control.garbage import collect
 from jackcapture.errors import StorageFullError
 from jackcapture.formats.overview import blocks_of
 from jackcapture.formats.samples import decode_samples
 from jackcapture.model.addresses import Content, Staging, StagingOverview, staging_of
 from jackcapture.model.overviews import overview_path
+from jackcapture.model.retention import Retention
 from jackcapture.model.streams import MidiFormat, StreamDefinition
 from jackcapture.model.uris import parse_stream_uri
 from jackcapture.protocol.messages import StreamChunkFull
@@ -72,7 +74,9 @@ def seal(tape: Tape, full: StreamChunkFull, tmp_path: Path, store: Store | None 
     """Have control seal a chunk, after a restart if another store is given."""
     supply = supply_of(store or tape.store, tape.catalog, tmp_path)
     try:
-        return asyncio.run(supply.seal(full))
+        sealed = asyncio.run(supply.seal(full))
+        assert sealed is not None
+        return sealed
     finally:
         supply.close()
 
@@ -204,3 +208,20 @@ def test_equal_overviews_are_stored_once(tape: Tape, tmp_path: Path) -> None:
 
 def _fields(full: StreamChunkFull) -> dict[str, Any]:
     return {name: getattr(full, name) for name in full.__dataclass_fields__}
+
+
+def test_a_chunk_that_retention_has_removed_is_not_sealed_again(tape: Tape, tmp_path: Path) -> None:
+    """Control was killed before it could let the engine forget it; the next one hears of it again."""
+    fulls = [tape.full(noise()) for _ in range(2)]
+    for full in fulls:
+        seal(tape, full, tmp_path)
+    retention = Retention(keep_chunks=1)
+    tape.catalog.keeping.set_retention(tape.stream.uri, retention)
+    collect(tape.catalog, Contents(tape.store, tape.catalog), [tape.catalog.stream(tape.stream.uri)])
+    before = set(tape.store.iterate_content())
+    supply = supply_of(tape.store, tape.catalog, tmp_path)
+    try:
+        assert asyncio.run(supply.seal(fulls[0])) is None
+    finally:
+        supply.close()
+    assert set(tape.store.iterate_content()) == before
