@@ -46,7 +46,7 @@ def main() -> int:
 
 def _maintain(settings: Settings, options: argparse.Namespace) -> None:
     # Control itself needs none of it.
-    from jackcapture.control import offline  # noqa: PLC0415
+    from jackcapture.control.maintenance import offline  # noqa: PLC0415
     from jackcapture.control.result_json import as_json  # noqa: PLC0415
 
     following = time.monotonic() + PROGRESS_INTERVAL

@@ -18,7 +18,7 @@ from jackcapture.control.events import EventPublisher
 from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError, StorageDamagedError

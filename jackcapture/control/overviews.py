@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jackcapture.catalog import Catalog
-from jackcapture.control.excerpts import Excerpt, Piece, open_piece
+from jackcapture.control.slices.excerpts import Excerpt, Piece, open_piece
 from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError, StorageDamagedError, StorageError
 from jackcapture.formats.overview import MAX, MIN, RMS, blocks_of, combine, points_of, read_blocks
 from jackcapture.formats.samples import decode_samples

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.contents import Contents
-from jackcapture.control.excerpts import Excerpt, collect
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.overviews import columns_at, points_at, scale_of_frames, scale_of_points
-from jackcapture.control.take_clocks import moment_at
+from jackcapture.control.slices.excerpts import Excerpt, collect
+from jackcapture.control.slices.take_clocks import moment_at
 from jackcapture.errors import InvalidValueError
 from jackcapture.formats.peaks import PEAK_BITS, peaks_dat, peaks_json
 from jackcapture.formats.picture import Picture, draw_png, lay_out

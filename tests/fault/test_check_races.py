@@ -11,12 +11,12 @@ import pytest
 
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
-from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.garbage import collect
+from jackcapture.control.maintenance.check import check_store
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.store_check import check_store
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.retention import KEEP_ALL, Retention
 from jackcapture.model.streams import AudioFormat, SampleFormat

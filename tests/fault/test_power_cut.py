@@ -19,8 +19,8 @@ from jackcapture.control import garbage
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition, enter_manifest
-from jackcapture.control.excerpts import collect, extent
 from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.slices.excerpts import collect, extent
 from jackcapture.errors import NotFoundError
 from jackcapture.model.addresses import staging_of
 from jackcapture.model.artifacts import Artifact

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.daemon import open_catalog
-from jackcapture.control.offline import check_offline, rebuild_offline
-from jackcapture.control.store_check import check_store
+from jackcapture.control.maintenance.check import check_store
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.offline import check_offline, rebuild_offline
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError, UnreachableError
 from jackcapture.lock import STORE_LOCK, ProcessLock
 from jackcapture.model.checks import MAX_LISTED

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from jackcapture.catalog import Catalog, TakeRecord
-from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.contents import Contents
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.offline import check_offline, rebuild_offline
+from jackcapture.control.maintenance.rebuild import rebuild_store
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.offline import check_offline, rebuild_offline
-from jackcapture.control.slice_requests import SliceOptions, SliceRequest
-from jackcapture.control.slicing import Slicer
-from jackcapture.control.store_rebuild import rebuild_store
+from jackcapture.control.slices.requests import SliceOptions, SliceRequest
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.addresses import Content

@@ -13,8 +13,8 @@ from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition, enter_manifest
 from jackcapture.control.garbage import collect
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.slice_requests import SliceOptions, SliceRequest
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.requests import SliceOptions, SliceRequest
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.model.retention import KEEP_ALL, Hold, HolderKind, Retention
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, Gap, GapCause, Latency, Take

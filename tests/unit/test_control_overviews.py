@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from jackcapture.catalog import SealedChunk
 from jackcapture.control import overviews
-from jackcapture.control.excerpts import Excerpt, collect
 from jackcapture.control.overviews import columns_at, overview_of
+from jackcapture.control.slices.excerpts import Excerpt, collect
 from jackcapture.errors import StorageDamagedError
 from jackcapture.formats.samples import decode_samples
 from jackcapture.model.overviews import overview_blocks

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jackcapture.catalog import SealedChunk
-from jackcapture.control.excerpts import Excerpt, Extent, check_range, collect, extent, open_piece
+from jackcapture.control.slices.excerpts import Excerpt, Extent, check_range, collect, extent, open_piece
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.takes import Chunk, Gap, GapCause

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.contents import Contents
-from jackcapture.control.excerpts import check_range, collect, extent
 from jackcapture.control.garbage import collect as collect_garbage
 from jackcapture.control.garbage import plan
 from jackcapture.control.operations.keeping import parse_retention
-from jackcapture.control.slice_requests import SliceOptions, SliceRequest
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.excerpts import check_range, collect, extent
+from jackcapture.control.slices.requests import SliceOptions, SliceRequest
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, StorageError
 from jackcapture.model.addresses import Content, Staging

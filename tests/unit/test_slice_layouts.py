@@ -12,9 +12,9 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jackcapture.control.artifact_files import read_file
 from jackcapture.control.contents import Contents
-from jackcapture.control.slice_requests import (
+from jackcapture.control.slices.artifact_files import read_file
+from jackcapture.control.slices.requests import (
     SLICE_TYPE,
     BetweenTakes,
     SliceOptions,
@@ -22,7 +22,7 @@ from jackcapture.control.slice_requests import (
     parse_between_takes,
     parse_chase,
 )
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.errors import ConflictError, InvalidValueError, StorageDamagedError
 from jackcapture.formats.bext import BROADCAST_HEADER_BYTES
 from jackcapture.formats.midi_chase import ChaseKind

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from jackcapture.control.contents import Contents
-from jackcapture.control.slice_requests import SliceOptions, SliceRequest
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.requests import SliceOptions, SliceRequest
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
@@ -225,7 +225,7 @@ def test_a_slice_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
             Path(tape.store.path(sealed)).unlink()
             stored.remove(sealed)
         elif failure != "cancelled":
-            monkeypatch.setattr("jackcapture.control.layouts.copy_range", fail)
+            monkeypatch.setattr("jackcapture.control.slices.layouts.copy_range", fail)
         with pytest.raises(expected):
             slice_of(tape, 0, 170, progress=fail)
         assert list(tape.store.iterate_staging()) == staging

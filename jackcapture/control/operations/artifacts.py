@@ -3,10 +3,10 @@
 import asyncio
 import base64
 
-from jackcapture.control.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
 from jackcapture.control.copying import check_new_file, new_file
 from jackcapture.control.operations.describe import describe_artifact
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.slices.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import ArtifactResult, BytesResult, SavedResult
 from jackcapture.model.uris import parse_stream_uri

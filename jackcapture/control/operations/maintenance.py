@@ -3,9 +3,9 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
-from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.maintenance.check import check_store
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.control.store_check import check_store
 from jackcapture.errors import UnreachableError
 from jackcapture.model.results import CheckResult
 

@@ -3,11 +3,11 @@
 import asyncio
 
 from jackcapture.control.copying import check_new_file
-from jackcapture.control.excerpts import collect
 from jackcapture.control.operations.artifacts import save
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.overviews import check_points, overview_of
+from jackcapture.control.slices.excerpts import collect
 from jackcapture.control.waveforms import WaveformRequest, check_request, make_waveform
 from jackcapture.model.results import OverviewResult, WaveformResult
 

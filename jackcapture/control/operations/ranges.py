@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from jackcapture.control.excerpts import check_range, extent
-from jackcapture.control.landmarks import Landmarks
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.registry import Context
+from jackcapture.control.slices.excerpts import check_range, extent
+from jackcapture.control.slices.landmarks import Landmarks
 from jackcapture.model.places import parse_place, resolve_place
 from jackcapture.protocol.messages import StreamState
 

@@ -20,7 +20,7 @@ from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.model.progress import Progress

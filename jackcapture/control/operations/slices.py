@@ -8,7 +8,7 @@ from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.artifacts import save
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.control.slice_requests import (
+from jackcapture.control.slices.requests import (
     SliceOptions,
     SliceRequest,
     default_output_format,

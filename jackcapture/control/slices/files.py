@@ -10,9 +10,9 @@ from typing import Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.clock.answers import Moment
-from jackcapture.control.excerpts import Excerpt
-from jackcapture.control.layouts import Layout, blocks_of_layout, layout_of, write_at, write_layout
-from jackcapture.control.slice_requests import BetweenTakes, SliceOptions
+from jackcapture.control.slices.excerpts import Excerpt
+from jackcapture.control.slices.layouts import Layout, blocks_of_layout, layout_of, write_at, write_layout
+from jackcapture.control.slices.requests import BetweenTakes, SliceOptions
 from jackcapture.errors import ConflictError, StorageError, StorageFullError
 from jackcapture.formats.bext import Broadcast, broadcast_header, coding_history_line, samples_since_midnight
 from jackcapture.formats.flac import FlacTags, write_flac

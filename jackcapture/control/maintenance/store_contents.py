@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from blake3 import blake3
 
-from jackcapture.control.documents_reading import PREFIX, document_type
+from jackcapture.control.maintenance.documents_reading import PREFIX, document_type
 from jackcapture.store.survey import Found, Survey
 
 _EDGE = 4096

@@ -7,9 +7,9 @@ import sqlite3
 from blake3 import blake3
 
 from jackcapture.catalog.audit import Audit, StreamRow
-from jackcapture.control.check_content import content_path
-from jackcapture.control.check_place import CheckPlace
-from jackcapture.control.documents_reading import Manifest, TakePart, read_definition, read_manifest
+from jackcapture.control.maintenance.check_content import content_path
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.documents_reading import Manifest, TakePart, read_definition, read_manifest
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.checks import ProblemKind, artifact_address, chunk_address
 

@@ -5,9 +5,9 @@ import os
 from collections.abc import Iterator
 
 from jackcapture.catalog.audit import Audit
-from jackcapture.control.check_place import CheckPlace
-from jackcapture.control.store_check import check_store
-from jackcapture.control.store_rebuild import rebuild_store
+from jackcapture.control.maintenance.check import check_store
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.rebuild import rebuild_store
 from jackcapture.errors import NotFoundError, StorageError
 from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.progress import Progress

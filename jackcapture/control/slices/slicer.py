@@ -7,11 +7,9 @@ from typing import Any
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.contents import Contents
-from jackcapture.control.excerpts import Excerpt, collect, trim_midi
-from jackcapture.control.layouts import Layout, layout_of
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.midi_slices import midi_file
-from jackcapture.control.slice_files import (
+from jackcapture.control.slices.excerpts import Excerpt, collect, trim_midi
+from jackcapture.control.slices.files import (
     SliceFile,
     audio_layout,
     counter,
@@ -20,9 +18,11 @@ from jackcapture.control.slice_files import (
     write_records,
     write_whole,
 )
-from jackcapture.control.slice_requests import SLICE_TYPE, SliceRequest, mime_type
-from jackcapture.control.take_clocks import began_at, moment_at, snapshots_near
-from jackcapture.control.virtual_slices import read_document, render_document
+from jackcapture.control.slices.layouts import Layout, layout_of
+from jackcapture.control.slices.midi_files import midi_file
+from jackcapture.control.slices.requests import SLICE_TYPE, SliceRequest, mime_type
+from jackcapture.control.slices.take_clocks import began_at, moment_at, snapshots_near
+from jackcapture.control.slices.virtual import read_document, render_document
 from jackcapture.errors import ConflictError
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact

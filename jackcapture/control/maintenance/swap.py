@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from jackcapture.catalog.audit import Audit
 from jackcapture.catalog.migration import VERSION
-from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.errors import ConflictError, StorageError
 from jackcapture.store.failures import translated
 from jackcapture.store.root import describe_store, sync_directory, write_all

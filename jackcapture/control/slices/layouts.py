@@ -11,7 +11,7 @@ from typing import assert_never
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.copying import copy_range
-from jackcapture.control.excerpts import Excerpt, open_chunk
+from jackcapture.control.slices.excerpts import Excerpt, open_chunk
 from jackcapture.errors import StorageDamagedError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.uris import StreamUri

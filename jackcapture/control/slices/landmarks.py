@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from jackcapture.catalog import Catalog, TakeRecord
 from jackcapture.clock.take_clock import TakeClock, find_wall_clock
 from jackcapture.clock.transport import TransportHistory, find_bar, find_transport_frame
-from jackcapture.control.excerpts import Extent, unsealed_observations
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.take_clocks import UnsealedClocks, clock_near
+from jackcapture.control.slices.excerpts import Extent, unsealed_observations
+from jackcapture.control.slices.take_clocks import UnsealedClocks, clock_near
 from jackcapture.errors import NotFoundError
 from jackcapture.model.places import (
     Anchor,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from jackcapture.catalog.audit import Audit, Need
-from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.model.checks import ProblemKind
 from jackcapture.store.survey import SHARDS, Found, Survey
 

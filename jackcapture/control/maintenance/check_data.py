@@ -12,8 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from blake3 import blake3
 
 from jackcapture.catalog.audit import Audit
-from jackcapture.control.check_content import content_path
-from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.maintenance.check_content import content_path
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.errors import StorageDamagedError
 from jackcapture.formats.midi_records import iterate_records
 from jackcapture.model.checks import ProblemKind

@@ -6,11 +6,11 @@ import uuid
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.audit import Audit
 from jackcapture.catalog.migration import VERSION
-from jackcapture.control.check_content import ContentCheck
-from jackcapture.control.check_data import check_data
-from jackcapture.control.check_documents import check_documents
-from jackcapture.control.check_place import CheckPlace
-from jackcapture.control.check_rows import check_rows
+from jackcapture.control.maintenance.check_content import ContentCheck
+from jackcapture.control.maintenance.check_data import check_data
+from jackcapture.control.maintenance.check_documents import check_documents
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.check_rows import check_rows
 from jackcapture.errors import NotFoundError, StorageDamagedError, StorageError
 from jackcapture.model.checks import ProblemKind
 from jackcapture.model.results import CheckedCounts, CheckResult, ProblemResult

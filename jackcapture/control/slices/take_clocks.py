@@ -6,7 +6,7 @@ from dataclasses import replace
 from jackcapture.catalog import Catalog
 from jackcapture.clock.answers import Moment
 from jackcapture.clock.take_clock import TakeClock, snapshot_margin
-from jackcapture.control.excerpts import Excerpt
+from jackcapture.control.slices.excerpts import Excerpt
 from jackcapture.errors import NotFoundError
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, Take

@@ -5,8 +5,8 @@ import time
 from dataclasses import dataclass, field
 
 from jackcapture.catalog import SealedChunk
-from jackcapture.control.check_content import content_path
-from jackcapture.control.documents_reading import ChunkPart, ClockPart, Manifest, TakePart
+from jackcapture.control.maintenance.check_content import content_path
+from jackcapture.control.maintenance.documents_reading import ChunkPart, ClockPart, Manifest, TakePart
 from jackcapture.model.addresses import Content
 from jackcapture.model.durations import duration_frames
 from jackcapture.model.overviews import overview_bytes

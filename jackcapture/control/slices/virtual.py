@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from jackcapture.control.layouts import ChunkBytes, Layout, OwnBytes, Part, Zeros
-from jackcapture.control.slice_requests import SLICE_TYPE
+from jackcapture.control.slices.layouts import ChunkBytes, Layout, OwnBytes, Part, Zeros
+from jackcapture.control.slices.requests import SLICE_TYPE
 from jackcapture.errors import JackCaptureError, StorageDamagedError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.artifacts import Artifact

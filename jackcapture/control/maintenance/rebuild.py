@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.catalog.rebuilding import NewCatalog
-from jackcapture.control.check_content import content_path
-from jackcapture.control.check_place import CheckPlace
 from jackcapture.control.documents import render_definition
-from jackcapture.control.documents_reading import (
+from jackcapture.control.maintenance.check_content import content_path
+from jackcapture.control.maintenance.check_place import CheckPlace
+from jackcapture.control.maintenance.documents_reading import (
     KINDS,
     DocumentKind,
     Manifest,
@@ -23,9 +23,9 @@ from jackcapture.control.documents_reading import (
     read_definition,
     read_manifest,
 )
-from jackcapture.control.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
-from jackcapture.control.store_contents import Document, documents, mime_type
-from jackcapture.control.store_swap import OldCatalog, place_catalog, write_description
+from jackcapture.control.maintenance.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
+from jackcapture.control.maintenance.store_contents import Document, documents, mime_type
+from jackcapture.control.maintenance.swap import OldCatalog, place_catalog, write_description
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.checks import MAX_LISTED

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Iterator
 
 from jackcapture.catalog.audit import Audit, StreamRow
-from jackcapture.control.check_place import CheckPlace
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.checks import ProblemKind, artifact_address, chunk_address, take_address
 from jackcapture.model.overviews import overview_bytes

@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.copying import copy_range
-from jackcapture.control.layouts import read_layout, write_layout
-from jackcapture.control.slice_requests import SLICE_TYPE
-from jackcapture.control.virtual_slices import read_document
+from jackcapture.control.slices.layouts import read_layout, write_layout
+from jackcapture.control.slices.requests import SLICE_TYPE
+from jackcapture.control.slices.virtual import read_document
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact

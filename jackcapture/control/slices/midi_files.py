@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 
 from jackcapture.catalog import Catalog
-from jackcapture.control.excerpts import Excerpt
-from jackcapture.control.layouts import Layout, layout_of, read_layout
-from jackcapture.control.slice_requests import SliceOptions
+from jackcapture.control.slices.excerpts import Excerpt
+from jackcapture.control.slices.layouts import Layout, layout_of, read_layout
+from jackcapture.control.slices.requests import SliceOptions
 from jackcapture.errors import InvalidValueError
 from jackcapture.formats.midi_records import MidiRecord, iterate_records
 from jackcapture.formats.smf import Smf, SmfOptions, Tempo, write_smf
