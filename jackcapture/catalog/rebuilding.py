@@ -9,12 +9,14 @@ from types import TracebackType
 
 from jackcapture.catalog import rows
 from jackcapture.catalog.connections import translated
+from jackcapture.catalog.keeping import insert_holds
 from jackcapture.catalog.migration import migrate
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes
-from jackcapture.model.retention import HolderKind, Removal, Retention
+from jackcapture.model.retention import Hold, HolderKind, Removal, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, Take
+from jackcapture.model.uris import StreamUri
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 """Of the files that SQLite may keep for one database."""
@@ -65,10 +67,16 @@ class NewCatalog:
             self._db.execute("COMMIT")
             self._db.close()
 
-    def add_artifact(self, artifact: Artifact) -> None:
-        """Enter an artifact."""
+    def add_artifact(self, artifact: Artifact, holds: Iterable[Hold] = ()) -> None:
+        """Enter an artifact, and what it holds."""
         with translated(self.path):
             rows.insert_artifact(self._db, artifact)
+            insert_holds(self._db, holds)
+
+    def has_stream(self, uri: StreamUri) -> bool:
+        """Tell whether a stream is entered."""
+        with translated(self.path):
+            return self._db.execute("SELECT 1 FROM streams WHERE uri = ?", (uri,)).fetchone() is not None
 
     def add_stream(
         self, definition: StreamDefinition, artifact_id: str, created_at_ns: int, retention: Retention

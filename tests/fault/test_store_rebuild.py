@@ -129,6 +129,8 @@ def test_what_no_document_names_becomes_an_artifact(kept: KeptStore) -> None:
     listed = catalog.artifacts(tag="recovered")
     assert {artifact.content_hash for artifact in listed} == recovered.keys()
     assert {artifact.kind for artifact in listed} == {"recovered"}
+    (held,) = catalog.keeping.holds(MAIN, HolderKind.ARTIFACT)  # by the virtual slice
+    assert (held.from_sample, held.to_sample) == (120, 600)
     catalog.close()
 
 

@@ -26,11 +26,13 @@ from jackcapture.control.maintenance.documents_reading import (
 from jackcapture.control.maintenance.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
 from jackcapture.control.maintenance.store_contents import Document, documents, mime_type
 from jackcapture.control.maintenance.swap import OldCatalog, place_catalog, write_description
+from jackcapture.control.slices.requests import SLICE_TYPE
+from jackcapture.control.slices.virtual import held_range
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.checks import MAX_LISTED
 from jackcapture.model.results import LostResult, RebuildResult, RecoveredResult
-from jackcapture.model.retention import Retention
+from jackcapture.model.retention import Hold, HolderKind, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.uris import StreamUri
 from jackcapture.store import Store
@@ -272,13 +274,27 @@ class Rebuild:
                 created_at_ns=found.status.st_mtime_ns,
                 tags=(RECOVERED,),
             )
-            catalog.add_artifact(artifact)
+            catalog.add_artifact(artifact, self._holds_of(catalog, artifact))
             self._counts["artifacts"] += 1
             self._recovered_count += 1
             if len(self._recovered) < MAX_LISTED:
                 self._recovered.append(
                     RecoveredResult(artifact.id, artifact.content_hash, artifact.mime_type, artifact.bytes)
                 )
+
+    def _holds_of(self, catalog: NewCatalog, artifact: Artifact) -> list[Hold]:
+        """Give what a virtual slice holds, so that retention leaves it what it is made of."""
+        if artifact.mime_type != SLICE_TYPE:
+            return []
+        with open(self._survey.path(content_path(artifact.content_hash)), "rb") as file:
+            try:
+                uri, first, last = held_range(file.read())
+            except InvalidValueError as error:
+                self._unknown.append(f"content {artifact.content_hash} is {error}")
+                return []
+        if not catalog.has_stream(uri):
+            return []
+        return [Hold(uri, HolderKind.ARTIFACT, artifact.id, first, last, artifact.created_at_ns)]
 
     def _tell(self, old: OldCatalog) -> None:
         if self._recovered_count:

@@ -115,7 +115,8 @@ class Slicer:
         options = request.options
         if options.is_virtual:
             layout = self._layout(request, excerpt)
-            document = render_document(self.store, layout, mime_type(excerpt.definition, options.output_format))
+            kind = mime_type(excerpt.definition, options.output_format)
+            document = render_document(self.store, layout, (request.from_sample, request.to_sample), kind)
             return SliceFile(self.store.stage(document), len(document), {"rendered_bytes": layout.length})
         if excerpt.definition.is_audio:
             return write_audio(self.store, self.catalog, excerpt, options, began_at(self.catalog, excerpt), progress)

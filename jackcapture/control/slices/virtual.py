@@ -11,10 +11,10 @@ import pydantic
 
 from jackcapture.control.slices.layouts import ChunkBytes, Layout, OwnBytes, Part, Zeros
 from jackcapture.control.slices.requests import SLICE_TYPE
-from jackcapture.errors import JackCaptureError, StorageDamagedError
+from jackcapture.errors import InvalidValueError, JackCaptureError, StorageDamagedError
 from jackcapture.model.addresses import Content, Staging
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.uris import parse_stream_uri
+from jackcapture.model.uris import StreamUri, parse_stream_uri
 from jackcapture.store import Store
 
 _Count = Annotated[int, pydantic.Field(ge=0, lt=1 << 63)]
@@ -46,18 +46,20 @@ class _Document(_Model):
     version: Literal[1]
     store_uuid: str
     stream_uri: str
+    sample_range: tuple[_Count, _Count]
     mime_type: str
     bytes: _Count
     parts: list[_ChunkPart | _OwnPart | _SilentPart]
 
 
-def render_document(store: Store, layout: Layout, mime_type: str) -> bytes:
+def render_document(store: Store, layout: Layout, sample_range: tuple[int, int], mime_type: str) -> bytes:
     """Write the document of a virtual slice that is a file of this MIME type."""
     document = {
         "type": SLICE_TYPE,
         "version": 1,
         "store_uuid": store.uuid,
         "stream_uri": layout.uri,
+        "sample_range": list(sample_range),
         "mime_type": mime_type,
         "bytes": layout.length,
         "parts": [_part_as_json(part) for part in layout.parts],
@@ -78,6 +80,18 @@ def read_document(store: Store, artifact: Artifact) -> tuple[Layout, str]:
             f"content {artifact.content_hash} is no virtual slice of this store: {error}", artifact_id=artifact.id
         ) from error
     return layout, document.mime_type
+
+
+def held_range(data: bytes) -> tuple[StreamUri, int, int]:
+    """Give the stream and the sample positions whose chunks the document of a virtual slice needs.
+
+    Raises `InvalidValueError` if it is none.
+    """
+    try:
+        document = _Document.model_validate_json(data)
+    except ValueError as error:
+        raise InvalidValueError(f"no virtual slice: {error}") from error
+    return parse_stream_uri(document.stream_uri), *document.sample_range
 
 
 def _part_as_json(part: Part) -> dict[str, Any]:
