@@ -335,6 +335,13 @@ class Catalog:
                 )
             return rows.artifact(db, row)
 
+    def tag_artifact(self, artifact_id: str, tags: Iterable[str]) -> Artifact:
+        """Add tags to an artifact; those that it has are left. Raises `NotFoundError`."""
+        self.artifact(artifact_id)
+        with self._connections.write() as db:
+            db.executemany("INSERT OR IGNORE INTO artifact_tags VALUES (?, ?)", [(artifact_id, tag) for tag in tags])
+        return self.artifact(artifact_id)
+
     def artifacts(
         self, *, kind: str | None = None, tag: str | None = None, stream_uri: str | None = None, limit: int = 1000
     ) -> list[Artifact]:

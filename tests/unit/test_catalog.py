@@ -324,6 +324,14 @@ def test_a_damaged_file_is_told_when_it_is_read(catalog: Catalog, tmp_path: Path
             damaged.close()
 
 
+def test_tags_are_added_and_found(catalog: Catalog) -> None:
+    catalog.add_artifact(artifact("one", tags=("keep",)))
+    assert catalog.tag_artifact("one", ["solo", "keep"]).tags == ("keep", "solo")
+    assert [found.id for found in catalog.artifacts(tag="solo")] == ["one"]
+    with pytest.raises(NotFoundError, match="'two'"):
+        catalog.tag_artifact("two", ["solo"])
+
+
 def test_threads_read_while_one_writes(catalog: Catalog) -> None:
     begin(catalog, 1, 0)
     stop, failures = threading.Event(), []

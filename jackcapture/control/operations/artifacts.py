@@ -7,9 +7,10 @@ from jackcapture.control.copying import check_new_file, new_file
 from jackcapture.control.operations.describe import describe_artifact
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.slices.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
+from jackcapture.errors import InvalidValueError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import ArtifactResult, BytesResult, SavedResult
-from jackcapture.model.uris import parse_stream_uri
+from jackcapture.model.uris import parse_name, parse_stream_uri
 
 
 @operation
@@ -38,6 +39,17 @@ async def artifact_save(context: Context, artifact_id: str, path: str) -> SavedR
     artifact = await asyncio.to_thread(services.catalog.artifact, artifact_id)
     size = await asyncio.get_running_loop().run_in_executor(services.cutting, save, context, artifact, path)
     return SavedResult(artifact.id, path, size)
+
+
+@operation
+async def artifact_tag(context: Context, artifact_id: str, tags: list[str]) -> ArtifactResult:
+    """Add tags to an artifact, by which `artifact_list` finds it; those that it has are left."""
+    services = context.services
+    if not tags:
+        raise InvalidValueError(f"no tag for {artifact_id}; give one at least", artifact_id=artifact_id)
+    checked = [parse_name(tag, "a tag") for tag in tags]
+    tagged = await asyncio.to_thread(services.catalog.tag_artifact, artifact_id, checked)
+    return describe_artifact(services.store, tagged)
 
 
 @operation
