@@ -8,7 +8,7 @@ import typer
 from jackcapture._version import VERSION
 from jackcapture.cli import artifacts, midi, overviews, rig, slices, status, streams
 from jackcapture.cli.session import options, report
-from jackcapture.errors import InvalidValueError, JackCaptureError, OperationCancelledError
+from jackcapture.errors import InvalidValueError, JackCaptureError
 
 app = typer.Typer(
     name="jackcapture",
@@ -52,8 +52,10 @@ def main() -> None:
         status_or_none = app(args=_global_options_first(sys.argv[1:]), standalone_mode=False)
     except JackCaptureError as error:
         sys.exit(report(error))
-    except (typer.Abort, KeyboardInterrupt) as interrupt:
-        sys.exit(report(_interrupted(interrupt)))
+    except typer.Abort:
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
@@ -65,12 +67,6 @@ def main() -> None:
             report(InvalidValueError(f"{message().rstrip('.')}{_given(error)}; see '{_command_of(error)} --help'"))
         )
     sys.exit(status_or_none or 0)
-
-
-def _interrupted(interrupt: BaseException) -> OperationCancelledError:
-    """Say that the user ended the command, and what goes on all the same: the client notes that at its error."""
-    notes = getattr(interrupt.__cause__ or interrupt, "__notes__", ())
-    return OperationCancelledError("; ".join(("interrupted", *notes)))
 
 
 def _given(error: Exception) -> str:

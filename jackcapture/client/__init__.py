@@ -22,9 +22,10 @@ from jackcapture.errors import JackCaptureError, UnreachableError
 from jackcapture.model.progress import Progress
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
+from jackcapture.protocol.messages import Event
 from jackcapture.settings import load_settings
 
-__all__ = ["Client", "Events", "EventsLost", "Slice"]
+__all__ = ["Client", "Event", "Events", "EventsLost", "Slice"]
 
 _LOOK_SECONDS = 1.0
 _CANCEL_SECONDS = 2.0

@@ -12,7 +12,7 @@ from typing import Self
 import zmq
 
 from jackcapture.client.serving import control_in
-from jackcapture.errors import InvalidValueError, UnreachableError
+from jackcapture.errors import InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.protocol import sockets
 from jackcapture.protocol.framing import Broadcast, decode_broadcast
 from jackcapture.protocol.messages import ControlEvent, Event
@@ -79,7 +79,7 @@ class Events:
         with self._reading:
             try:
                 found = None if self._is_closed else self._wait()
-            except UnreachableError:
+            except JackCaptureError:
                 self._is_closed = True
                 raise
             finally:

@@ -95,12 +95,12 @@ async def grab(
             path = None if out is None else os.path.join(out, _file_name(request))
             results.append(await _cut(context, request, path, clipped=clipped))
     except OperationCancelledError:
-        await asyncio.to_thread(_take_back, services, results)
+        await asyncio.to_thread(take_back, services, results)
         raise
     return tuple(results)
 
 
-def _take_back(services: Services, results: list[SliceResult]) -> None:
+def take_back(services: Services, results: list[SliceResult]) -> None:
     """Remove the slices that a call has made, and their files. Blocks."""
     for result in results:
         if result.path is not None:
