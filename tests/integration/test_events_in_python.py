@@ -7,7 +7,7 @@ import pytest
 
 from jackcapture.client import Event, Events, EventsLost
 from jackcapture.errors import UnreachableError
-from jackcapture.protocol.messages import StreamChunkFull, StreamHeadPosition
+from jackcapture.protocol.messages import MidiOutputState, StreamChunkFull, StreamHeadPosition
 from parts.jackd import JackServer
 from parts.rig import StartRig
 from parts.sources import StartSource
@@ -42,6 +42,18 @@ def test_events_of_a_rig(jack_server: JackServer, frame_source: StartSource, sta
             assert isinstance(head, StreamHeadPosition)
             assert head.sample_position >= 8192
             assert not any(isinstance(event, EventsLost) for event in came)
+
+            # MIDI that its sender does not want any more ends, and the note that sounds.
+            def refuse(sent: int, total: int, unit: str) -> None:
+                assert (sent, total, unit) == (1, 2, "events")
+                raise RuntimeError("enough of it")
+
+            notes = [{"ms": 0, "data": "90 40 7f"}, {"ms": 600_000, "data": "80 40 40"}]
+            with pytest.raises(RuntimeError, match="enough of it"):
+                client.call("midi_send", progress=refuse, events=notes)
+            output = until(events, MidiOutputState)[-1]
+            assert isinstance(output, MidiOutputState)
+            assert (output.is_done, output.sent, output.error) == (True, 1, "cancelled after 1 of 2 events")
 
             # Another engine goes on with the take; what the dead one had to say, nobody knows.
             os.kill(rig.ready["engine"], signal.SIGKILL)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zmq
 
+from jackcapture import Client
 from jackcapture.control.admission import MAX_CALLS_OF_CLIENT
 from jackcapture.control.calls import Call, Calls
 from jackcapture.control.contents import Contents
@@ -111,10 +112,9 @@ def work(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 
 @pytest.fixture
-def connect(work: Work) -> Iterator[Callable[[], Peer]]:
-    """A function that connects a peer to a running server with two threads for work."""
+def served(work: Work) -> Iterator[Path]:
+    """The runtime directory of a running server with two threads for work."""
     loop = asyncio.new_event_loop()
-    peers: list[Peer] = []
     with TemporaryDirectory(prefix="jct-") as folder, ThreadPoolExecutor(2) as cutting:
         runtime = Path(sockets.make_runtime_directory(f"{folder}/run"))
         services: Any = SimpleNamespace(cutting=cutting)
@@ -133,18 +133,26 @@ def connect(work: Work) -> Iterator[Callable[[], Peer]]:
         thread.start()
         assert serving.wait(PATIENCE)
 
-        def connect() -> Peer:
-            peers.append(Peer(runtime))
-            return peers[-1]
-
-        yield connect
+        yield runtime
         work.enough.set()
         loop.call_soon_threadsafe(ending.result().cancel)
         thread.join(PATIENCE)
         assert not thread.is_alive()
         loop.close()
-        for peer in peers:
-            peer.close()
+
+
+@pytest.fixture
+def connect(served: Path) -> Iterator[Callable[[], Peer]]:
+    """A function that connects a peer to the server."""
+    peers: list[Peer] = []
+
+    def connect() -> Peer:
+        peers.append(Peer(served))
+        return peers[-1]
+
+    yield connect
+    for peer in peers:
+        peer.close()
 
 
 def wait_for(semaphore: threading.Semaphore) -> None:
@@ -210,6 +218,21 @@ def test_what_cannot_be_cancelled_says_so_and_goes_on(work: Work, connect: Calla
     assert refused.message == "stubborn cannot be cancelled: it goes on to its end"
     work.enough.set()
     assert peer.reply() == (1, messages.OperationResult('{"done": true}'))
+
+
+def test_a_client_that_gives_up_what_goes_on_is_told_so(work: Work, served: Path) -> None:
+    def refuse(done: int, total: int, unit: str) -> None:
+        raise KeyboardInterrupt
+
+    with Client(runtime=str(served)) as client:
+        with pytest.raises(KeyboardInterrupt) as gone_on:
+            client.call("stubborn", progress=refuse)
+        assert gone_on.value.__notes__ == ["stubborn cannot be cancelled: it goes on to its end"]
+        with pytest.raises(KeyboardInterrupt) as cancelled:
+            client.call("steps", progress=refuse)
+        assert not hasattr(cancelled.value, "__notes__")
+        work.enough.set()
+        assert client.call("steps") == {"done": True}, "the late reply to the first one is not mistaken for it"
 
 
 def test_a_call_whose_client_has_gone_is_cancelled(work: Work, connect: Callable[[], Peer]) -> None:
