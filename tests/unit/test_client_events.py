@@ -11,6 +11,7 @@ import pytest
 
 from jackcapture import Client
 from jackcapture.client import Events, EventsLost
+from jackcapture.client import events as client_events
 from jackcapture.errors import InvalidValueError, UnreachableError
 from jackcapture.protocol import sockets
 from jackcapture.protocol.framing import Broadcast, encode_broadcast
@@ -68,7 +69,8 @@ def control() -> Iterator[Control]:
 
 
 @pytest.fixture
-def client(control: Control) -> Iterator[Client]:
+def client(control: Control, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr(client_events, "_LOOK_SECONDS", 0.1)
     with Client(runtime=control.runtime) as client:
         yield client
 
