@@ -63,6 +63,7 @@ class Slicer:
             file = self._write(request, excerpt, progress)
 
             def add_row(sealed: Sealed) -> tuple[SliceResult, Artifact]:
+                progress(file.bytes, file.bytes, "bytes")  # the last step that may raise to cancel
                 result, artifact = self._describe(request, excerpt, sealed, file.metadata, clipped, path)
                 self.catalog.add_artifact(artifact, holds=[_hold_of(request, artifact)])
                 return result, artifact
@@ -81,6 +82,7 @@ class Slicer:
             file = write_whole(self.store, self.catalog, layout, counter(progress, layout.length))
 
             def add_row(sealed: Sealed) -> Artifact:
+                progress(file.bytes, file.bytes, "bytes")
                 made = replace(
                     virtual,
                     id=new_artifact_id("slice"),
