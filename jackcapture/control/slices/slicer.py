@@ -224,7 +224,7 @@ class Slicer:
 
     def _capture_latency(self, stream: ManagedStream, excerpt: Excerpt) -> tuple[LatencyResult, ...]:
         """Give for each port the least and the most of all takes that the excerpt covers; nothing if none is known."""
-        by_take = {record.take.number: record.take.latencies for record in self.catalog.takes(stream.uri)}
+        by_take = {number: self.catalog.take(stream.uri, number).take.latencies for number in excerpt.takes}
         live = stream.take
         if live is not None and live.latencies:
             by_take[live.number] = live.latencies
