@@ -51,7 +51,7 @@ REFUSED: list[tuple[tuple[str, ...], int, str, tuple[str, ...]]] = [
     ((*SLICE, "--from", "bar:17", "--to", "head"), 3, "not_found", ("transport did not move",)),
     ((*SLICE, "--from", "bar:0", "--to", "head"), 2, "invalid_value", ("'bar:0'",)),
     ((*SLICE, "--from", "start"), 2, "invalid_value", ("--to",)),
-    ((*SLICE, "--from", "start", "--to", "head", "--format", "flac"), 2, "invalid_value", ("flac", "wav")),
+    ((*SLICE, "--from", "start", "--to", "head", "--format", "mid"), 2, "invalid_value", ("mid", "wav")),
     ((*SLICE, "--from", "start", "--to", "head", "--out", "/no/such/x.wav"), 2, "invalid_value", ("/no/such",)),
     ((*SLICE, "--from", "start", "--to", "head", "--out", "/etc/passwd"), 4, "conflict", ("/etc/passwd", "exists")),
     (("slice", "stream://test/idle", "--from", "start", "--to", "head"), 3, "not_found", ("nothing yet",)),
