@@ -15,9 +15,9 @@ from benchmarks.workspace import Workspace, control, started
 from jackcapture.catalog import Catalog
 from jackcapture.client import Client
 from jackcapture.control.documents import render_manifest
-from jackcapture.control.excerpts import collect
-from jackcapture.control.excerpts import extent as extent_of
 from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.slices.excerpts import collect
+from jackcapture.control.slices.excerpts import extent as extent_of
 from jackcapture.model.times import iso
 from jackcapture.store import Store
 

@@ -16,8 +16,8 @@ from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import MANIFEST_TYPE, enter_definition
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.slice_requests import SliceOptions, SliceRequest
-from jackcapture.control.slicing import Slicer
+from jackcapture.control.slices.requests import SliceOptions, SliceRequest
+from jackcapture.control.slices.slicer import Slicer
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes

@@ -7,7 +7,7 @@ from benchmarks.measuring import Row, figure, milliseconds, timed
 from benchmarks.recordings import HOUR_FRAMES, Recording
 from benchmarks.workspace import Workspace, control
 from jackcapture.client import Client
-from jackcapture.control.artifact_files import MAX_READ_BYTES, read_file
+from jackcapture.control.slices.artifact_files import MAX_READ_BYTES, read_file
 
 URI = "stream://bench/hour"
 _TIMES = 30

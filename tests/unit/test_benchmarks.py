@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.measuring import figure, in_turn, ratio, skipped, timed
 from benchmarks.recordings import FORMAT, RATE, Extent, opened, record_catalog
-from jackcapture.control.excerpts import collect, extent
+from jackcapture.control.slices.excerpts import collect, extent
 from jackcapture.model.addresses import Content
 
 
