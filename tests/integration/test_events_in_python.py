@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from jackcapture.client import Event, Events, EventsLost
+from jackcapture.client import events as client_events
 from jackcapture.errors import UnreachableError
 from jackcapture.protocol.messages import MidiOutputState, StreamChunkFull, StreamHeadPosition
 from parts.jackd import JackServer
@@ -25,7 +26,9 @@ def until(events: Events, kind: type) -> list[Event | EventsLost]:
     raise AssertionError(f"no {kind.__name__}; there came {came}")
 
 
-def test_events_of_a_rig(jack_server: JackServer, frame_source: StartSource, start_rig: StartRig) -> None:
+def test_events_of_a_rig(
+    jack_server: JackServer, frame_source: StartSource, start_rig: StartRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame_source(jack_server)
     rig = start_rig(jack_server)
     with rig.client() as client:
@@ -60,6 +63,7 @@ def test_events_of_a_rig(jack_server: JackServer, frame_source: StartSource, sta
             assert until(events, EventsLost)[-1] == EventsLost(None)
             assert isinstance(until(events, StreamHeadPosition)[-1], StreamHeadPosition)
 
+            monkeypatch.setattr(client_events, "_LOOK_SECONDS", 0.1)
             assert rig.stop() == 0
             with pytest.raises(UnreachableError, match="control does not answer"):
                 until(events, EventsLost)

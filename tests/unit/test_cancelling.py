@@ -19,6 +19,8 @@ from jackcapture import Client
 from jackcapture.control.admission import MAX_CALLS_OF_CLIENT
 from jackcapture.control.calls import Call, Calls
 from jackcapture.control.contents import Contents
+from jackcapture.control.maintenance.check import check_store
+from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.control.operations import OPERATIONS, Context, registry
 from jackcapture.control.operations.artifacts import save, save_new
 from jackcapture.control.operations.slices import take_back
@@ -30,6 +32,7 @@ from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import DoneResult, SliceResult
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope
+from parts.long_tape import record_long_take
 from parts.tape import new_tape
 
 PATIENCE = 10.0
@@ -319,9 +322,36 @@ def test_a_save_that_is_cancelled_takes_back_the_slice_that_the_call_had_made(tm
         assert list(tape.store.iterate_staging()) == []
 
 
+@pytest.mark.parametrize("read_data", [False, True])
+def test_a_check_that_is_cancelled_says_why_and_calls_nothing_damaged(tmp_path: Path, read_data: bool) -> None:
+    root = tmp_path / "store"
+    record_long_take(root, 2)
+    call = Call(b"one", 1, "store_check", cancellable=True)
+    told: list[str] = []
+
+    def progress(done: int, total: int, unit: str) -> None:
+        call.check()
+        told.append(unit)
+        if unit == ("bytes" if read_data else "files"):
+            call.cancel("its client asked for that")
+
+    def is_cancelled() -> bool:
+        try:
+            call.check()
+        except OperationCancelledError:
+            return True
+        return False
+
+    place = CheckPlace(str(root), progress=progress, is_cancelled=is_cancelled, check=call.check)
+    with pytest.raises(OperationCancelledError, match="store_check is cancelled: its client asked for that"):
+        check_store(place, read_data=read_data)
+    assert told
+    assert list(place.problems.listed) == []
+
+
 def test_which_operations_can_be_cancelled() -> None:
     """What starts, stops or changes something goes on to its end: half of it would help nobody."""
     assert {name for name, found in OPERATIONS.items() if found.cancellable} == {
-        "artifact_materialise", "artifact_read", "artifact_save", "grab", "midi_send", "store_gc", "stream_overview",
-        "stream_slice", "stream_waveform",
+        "artifact_materialise", "artifact_read", "artifact_save", "grab", "midi_send", "store_check", "store_gc",
+        "stream_overview", "stream_slice", "stream_waveform",
     }  # fmt: skip
