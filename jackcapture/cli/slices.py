@@ -12,6 +12,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("slice")(_slice)
     app.command("grab")(_grab)
+    app.command("clock")(_clock)
 
 
 def _slice(
@@ -64,3 +65,11 @@ def _grab(
 ) -> None:
     """Keep the last DURATION of what is recording, one common range."""
     show(call("grab", duration=duration, uris=uris, out=absolute(out)), text.slices)
+
+
+def _clock(
+    uri: Annotated[str, typer.Argument(help="stream://<device>/<name>")],
+    place: Annotated[str, typer.Argument(help="A place: start, head, -30s, take:1.end, ...")] = "head",
+) -> None:
+    """Show what every clock showed at a place: JACK frame, wall clock, transport, MIDI clock."""
+    show(call("stream_clock", uri=uri, place=place), text.clocks)

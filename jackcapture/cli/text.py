@@ -255,3 +255,22 @@ def midi_outputs(results: list[dict[str, Any]]) -> None:
         print("no MIDI outputs; 'jackcapture midi send' makes one")
     for result in results:
         midi_output(result)
+
+
+def clocks(result: dict[str, Any]) -> None:
+    """Print what every clock showed at a position."""
+    lost = ", in a gap" if result["in_gap"] else ""
+    print(f"{result['stream_uri']} sample {result['sample_position']}, take {result['take']}{lost}")
+    print(f"  JACK frame {result['jack_frame']}")
+    for name, moment in (("JACK's time", result["monotonic"]), ("wall clock", result["wall_clock"])):
+        if moment is not None:
+            unit = " us" if name == "JACK's time" else ""
+            drift = "" if moment["drift_ppm"] is None else f", drift {moment['drift_ppm']:+g} ppm"
+            print(f"  {name} {moment['at']}{unit}, within {moment['error_ms']:g} ms{drift}")
+    transport = result["transport"]
+    if transport is not None:
+        bars = "" if transport["bar"] is None else f", bar {transport['bar']}.{transport['beat']}.{transport['tick']:g}"
+        print(f"  transport {transport['state']} at frame {transport['frame']}{bars}")
+    midi = result["midi_clock"]
+    if midi is not None:
+        print(f"  MIDI clock {midi['ticks']:g} ticks, {'running' if midi['is_running'] else 'stopped'}")

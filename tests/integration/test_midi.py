@@ -119,6 +119,10 @@ def test_midi_clock_is_counted_through_stop_song_position_and_continue(
         counted = {"ticks": ticks, "ticks_since_start": since_start, "is_running": is_running}
         assert clock["midi_clock"] == {name: value for name, value in counted.items() if value}
     assert clocks[-1]["midi_clock"]["is_running"]
+    with rig.client() as client:
+        shown = client.call("stream_clock", uri=URI, place=f"sample:{clocks[-1]['sample_position']}")
+    assert shown["midi_clock"]["ticks"] == clocks[-1]["midi_clock"]["ticks"]
+    assert shown["midi_clock"]["is_running"]
 
 
 def test_bytes_that_are_no_midi_are_kept_as_they_came(

@@ -84,6 +84,22 @@ def test_every_place_is_where_it_says(
             at - known.frame + 2 * BEAT + BEAT * 960 // 1920, abs=TICK
         )
 
+        shown = client.call("stream_clock", uri=URI, place=f"transport:{known.frame}")
+        assert (shown["sample_position"], shown["take"]) == (at, 1)
+        assert shown["jack_frame"] == known.jack_frame
+        assert (shown["transport"]["state"], shown["transport"]["frame"]) == ("rolling", known.frame)
+        beats = known.frame / BEAT
+        counted = (
+            (shown["transport"]["bar"] - 1) * 4 + shown["transport"]["beat"] - 1 + shown["transport"]["tick"] / 1920
+        )
+        assert abs(counted - beats) * 1920 <= 1 + shown["transport"]["error_ticks"]
+        assert shown["midi_clock"] is None
+        when = client.slice(URI, f"sample:{at}", f"sample:{at + 10}")["wall_clock"]
+        assert shown["wall_clock"]["at"][:19] == when["from"][:19]
+        head = rig.cli("clock", URI)
+        assert (head["sample_position"], head["take"], head["in_gap"]) == (end, 2, False)
+        assert rig.cli("clock", URI, "sample:99999999", status=3)["error"]["details"] == {"position": 99999999}
+
         begin = client.slice(URI, "start", "head")["wall_clock"]
         refused: tuple[tuple[str, type[Exception], str], ...] = (
             ("2001-01-01T00:00:00Z", NotFoundError, begin["from"][:16]),
