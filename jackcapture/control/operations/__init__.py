@@ -4,7 +4,17 @@ An operation is an `async def name(context, ...)` with `@operation`; its argumen
 its docstring is its help, its result is a dataclass of model/results.py (or a tuple of them).
 """
 
-from jackcapture.control.operations import artifacts, keeping, maintenance, midi, overviews, slices, status, streams
+from jackcapture.control.operations import (
+    artifacts,
+    keeping,
+    maintenance,
+    midi,
+    overviews,
+    sessions,
+    slices,
+    status,
+    streams,
+)
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
 __all__ = [
@@ -17,6 +27,7 @@ __all__ = [
     "midi",
     "operation",
     "overviews",
+    "sessions",
     "slices",
     "status",
     "streams",

@@ -105,6 +105,12 @@ async def artifact_delete(context: Context, artifact_id: str) -> DoneResult:
                 "damage; it goes with its stream",
                 artifact_id=artifact_id,
             )
+        if artifact.kind == "session":
+            raise InvalidValueError(
+                f"{artifact_id} is the document of {artifact.metadata.get('session_id')}; it goes with that, by "
+                "'session delete'",
+                artifact_id=artifact_id,
+            )
         services.catalog.keeping.mark_artifact(artifact_id)
         services.contents.remove_marked()
 
