@@ -1,22 +1,25 @@
 """Sessions on a running rig: streams that begin and end on one frame, also when they are shared, killed or limited."""
 
+import contextlib
 import json
 import os
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
 from jackcapture import Client
-from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError
+from jackcapture.cli.main import app
+from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, UnreachableError
 from jackcapture.processes.children import is_alive
 from parts.jackd import JackServer
 from parts.rig import RATE, RigProcess, StartRig, wait_for
 from parts.sources import StartSource, expected_samples
 
 A, B, C = (f"stream://desk/{name}" for name in "abc")
-CHUNK_BYTES = 16384
+CHUNK_BYTES = 65536
 
 
 def create(rig: RigProcess, client: Client, *uris: str) -> None:
@@ -25,6 +28,22 @@ def create(rig: RigProcess, client: Client, *uris: str) -> None:
         client.call(
             "stream_create", uri=uri, channels=2, chunk_size_bytes=CHUNK_BYTES, sources=["source:out_1", "source:out_2"]
         )
+
+
+def is_recording(client: Client, uri: str) -> bool:
+    """Whether a take runs, on a machine that may be too busy to bring chunks in time."""
+    return client.call("stream_status", uri=uri)["status"] in ("recording", "starved")
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """A function that runs a command on a rig, in this process, and gives what it printed."""
+
+    def run(rig: RigProcess, *arguments: str) -> str:
+        app(args=["--runtime", str(rig.runtime), *arguments], standalone_mode=False)
+        return capsys.readouterr().out
+
+    return run
 
 
 def check_segment(client: Client, segment: dict[str, Any]) -> None:
@@ -51,7 +70,7 @@ def play_for(rig: RigProcess, client: Client, session_id: str, frames: int) -> d
 
 
 def test_sessions_share_a_stream_and_every_frame_has_its_place(
-    jack_server: JackServer, frame_source: StartSource, start_rig: StartRig
+    jack_server: JackServer, frame_source: StartSource, start_rig: StartRig, command: Callable[..., str]
 ) -> None:
     frame_source(jack_server)
     rig = start_rig(jack_server)
@@ -64,7 +83,7 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
         assert (created["name"], created["mode"], created["status"]) == ("Take one", "passive", "created")
         two = client.call("session_create", streams=[B])["id"]
 
-        played = rig.cli("session", "play", one)
+        played = json.loads(command(rig, "--json", "session", "play", one))
         assert played["status"] == "playing"
         ranges = played["segments"][0]["sample_ranges"]
         assert (ranges[A], ranges[B]) == ([0, None], [0, None])
@@ -84,9 +103,7 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
         rig.wait_until_recorded(client, A, RATE // 2)
 
         first = client.call("session_stop", session_id=one)
-        assert [client.call("stream_status", uri=uri)["status"] for uri in (A, B, C)] == [
-            "stopped", "recording", "recording",
-        ]  # fmt: skip
+        assert [is_recording(client, uri) for uri in (A, B, C)] == [False, True, True]
         check_segment(client, first["segments"][0])
         for uri in (A, C):
             check_places(client, uri, 1, first["segments"][0])
@@ -99,11 +116,10 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
         with pytest.raises(ConflictError, match="closed: nothing more can be recorded"):
             client.call("session_play", session_id=two)
         # It was begun by the first session, and ended with the last one that recorded it.
-        assert client.call("stream_status", uri=B)["status"] == "stopped"
-        assert client.call("stream_status", uri=C)["status"] == "recording"
+        assert (is_recording(client, B), is_recording(client, C)) == (False, True)
 
         play_for(rig, client, one, RATE // 10)
-        second = client.call("session_stop", session_id=one)
+        second = json.loads(command(rig, "--json", "session", "stop", one))
         check_segment(client, second["segments"][1])
         begin, end = second["segments"][0]["sample_ranges"][A][0], second["segments"][1]["sample_ranges"][A][1]
         whole = client.slice(A, f"session:{one}.start", f"session:{one}.end")
@@ -116,8 +132,7 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
 
         check_refusals(client, one)
 
-        closed = rig.cli("session", "close", one)
-        assert closed["status"] == "closed"
+        assert command(rig, "session", "close", one).startswith(f"{one} (Take one): passive, closed\n")
         late = client.call("session_mark", session_id=one, name="late", at="segment:2.end-10ms")
         documents = client.call("artifact_list", kind="session")
         assert len(documents) == 3
@@ -128,16 +143,23 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
         assert kinds == {"definition", "manifest"}
         with pytest.raises(InvalidValueError, match="goes with that"):
             client.call("artifact_delete", artifact_id=documents[0]["id"])
-        assert rig.cli("store", "check")["ok"]
+        assert client.call("store_check")["ok"]
 
         with pytest.raises(ConflictError, match=f"in the session {one}"):
             client.call("stream_delete", uri=A)
-        assert [(it["id"], it["segment_count"], it["mark_count"]) for it in rig.cli("status")["sessions"]] == [
+        assert [(it["id"], it["segment_count"], it["mark_count"]) for it in client.call("status")["sessions"]] == [
             (two, 1, 0), (one, 2, 3),
         ]  # fmt: skip
+        first, last = second["segments"][1]["sample_ranges"][C]
+        shown = command(rig, "session", "status", one)
+        assert f"    {C} {first} to {last}\n" in shown
+        assert f"  mark late: {late['wall_clock']}, in segment 2\n" in shown
+        assert "Take one" in command(rig, "session", "list")
+        assert "Take one" in command(rig, "status")
         for session_id in (one, two):
-            rig.cli("session", "delete", session_id)
-        assert rig.cli("session", "list") == client.call("artifact_list", kind="session") == []
+            assert command(rig, "session", "delete", session_id) == f"{session_id} is deleted\n"
+        assert command(rig, "session", "list") == "no sessions; 'jackcapture session create' makes one\n"
+        assert client.call("artifact_list", kind="session") == []
         client.call("stream_delete", uri=A)
 
 
@@ -173,6 +195,13 @@ def check_refusals(client: Client, session_id: str) -> None:
     client.call("session_delete", session_id=fresh)
 
 
+def answers(rig: RigProcess) -> bool:
+    """Whether control answers."""
+    with contextlib.suppress(UnreachableError), rig.client() as client:
+        return bool(client.call("session_list"))
+    return False
+
+
 def test_a_segment_outlives_control_and_retention(
     jack_server: JackServer, frame_source: StartSource, start_rig: StartRig
 ) -> None:
@@ -186,10 +215,10 @@ def test_a_segment_outlives_control_and_retention(
         rig.wait_until_recorded(client, A, RATE // 4)
         session_id = client.call("session_create", streams=[A, B])["id"]
         play_for(rig, client, session_id, RATE // 10)
-    killed = rig.cli("status")["control"]["pid"]
+        killed = client.call("status")["control"]["pid"]
     os.kill(killed, signal.SIGKILL)
     wait_for(lambda: is_alive(killed), lambda alive: not alive, "control's end")
-    wait_for(lambda: rig.run("status").returncode, lambda status: status == 0, "a new control")
+    wait_for(lambda: answers(rig), bool, "a new control")
     with rig.client() as client:
         seen = client.call("session_status", session_id=session_id)
         assert seen["status"] == "playing"
