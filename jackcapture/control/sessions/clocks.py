@@ -27,8 +27,9 @@ def observed_clock(catalog: Catalog, recorded: Iterable[Recorded], frame: int) -
     return None
 
 
-def nominal_clock(catalog: Catalog, stream: ManagedStream, found: SegmentRange, frame: int) -> SegmentClock:
-    """Give the clock at a frame as far as the take's start tells it, where nothing was observed."""
+def nominal_clock(catalog: Catalog, recorded: Iterable[Recorded], frame: int) -> SegmentClock:
+    """Give the clock at a frame as far as the start of the newest take tells it, where nothing was observed."""
+    stream, _, found = max(recorded, key=lambda it: it[2].start_frame)
     take = catalog.take(found.uri, found.take_number).take
     elapsed_ns = (frame - take.start_frame) * SECOND_NS // stream.definition.sample_rate
     return SegmentClock(frame, take.started_at_ns + elapsed_ns)

@@ -85,7 +85,8 @@ class Sessions:
             async with self._leased(streams):
                 frame, ranges = await self._begin(streams, idle)
                 try:
-                    clock = await asyncio.to_thread(nominal_clock, self._catalog, streams[0], ranges[0], frame)
+                    begun = [(self._streams.get(it.uri), None, it) for it in ranges]
+                    clock = await asyncio.to_thread(nominal_clock, self._catalog, begun, frame)
                     segment = Segment(len(session.segments) + 1, clock, None, ranges)
                     await asyncio.to_thread(self._catalog.sessions.begin_segment, session_id, segment, time.time_ns())
                 except JackCaptureError:
@@ -172,12 +173,12 @@ class Sessions:
     async def _enter_mark(
         self, session: Session, segment: Segment, name: str, frame: int, recorded: Sequence[Recorded]
     ) -> Mark:
-        positions = {
-            found.uri: found.position_of(frame)
-            for found in segment.ranges
-            if found.from_sample <= found.position_of(frame)
-            and (found.to_sample is None or found.position_of(frame) <= found.to_sample)
-        }
+        positions = {}
+        for found in segment.ranges:
+            position = found.position_of(frame)
+            end = await self._end_of(found) if found.to_sample is None else found.to_sample
+            if found.from_sample <= position and (end is None or position <= end):
+                positions[found.uri] = position
         clock = await self._clock_at(recorded, frame)
         mark = Mark(name, segment.number, frame, clock.wall_clock_ns, time.time_ns(), positions)
 
@@ -323,8 +324,7 @@ class Sessions:
     async def _clock_at(self, recorded: Sequence[Recorded], frame: int) -> SegmentClock:
         clock = await asyncio.to_thread(observed_clock, self._catalog, recorded, frame)
         if clock is None:
-            stream, _, found = recorded[0]
-            clock = await asyncio.to_thread(nominal_clock, self._catalog, stream, found, frame)
+            clock = await asyncio.to_thread(nominal_clock, self._catalog, recorded, frame)
         return clock
 
     async def _first_clock(self, segment: Segment) -> SegmentClock | None:
