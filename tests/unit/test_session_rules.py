@@ -9,9 +9,11 @@ import pytest
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.catalog.audit import Audit
+from jackcapture.control.contents import Contents
+from jackcapture.control.maintenance.offline import check_offline, rebuild_offline
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.sessions.clocks import nominal_clock, observed_clock
-from jackcapture.control.sessions.document import render_session
+from jackcapture.control.sessions.document import enter_session, render_session
 from jackcapture.control.slices.excerpts import Extent
 from jackcapture.control.slices.landmarks import Landmarks
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError
@@ -35,6 +37,8 @@ from jackcapture.model.sessions import (
 from jackcapture.model.streams import AudioFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, ClockSnapshot, Take, Transport, TransportState
 from jackcapture.model.uris import StreamUri, parse_stream_uri
+from jackcapture.store import Store
+from parts.kept_store import IDLE, MAIN, KeptStore
 
 STORE = "5e0c7a3c-0000-4000-8000-000000000001"
 A = parse_stream_uri("stream://desk/a")
@@ -354,3 +358,23 @@ def test_a_document_tells_all_of_a_session(catalog: Catalog) -> None:
             }
         ],
     }  # fmt: skip
+
+
+def test_a_rebuild_keeps_the_document_of_a_session(kept: KeptStore) -> None:
+    """It does not read it yet: it says so, and the check is clean."""
+    store = Store.create_or_open(str(kept.root))
+    catalog = Catalog(str(kept.catalog), store.uuid)
+    try:
+        contents = Contents(store, catalog)
+        catalog.sessions.add(made := session("one", MAIN, IDLE))
+        enter_session(store, contents, catalog, made, lambda document: catalog.sessions.close("one", 9, document))
+        (entered,) = catalog.artifacts(kind="session")
+        kinds = [catalog.artifact(parent).kind for parent in entered.parents]
+        assert kinds == ["definition", "definition", "manifest"]
+        assert check_offline(kept.settings, lambda *_: None, read_data=True).problems == ()
+    finally:
+        catalog.close()
+    rebuilt = rebuild_offline(kept.settings, lambda *_: None, force=True)
+    assert any("session+json: no stream is known by it" in said for said in rebuilt.unknown)
+    assert entered.content_hash in {found.content_hash for found in rebuilt.recovered}
+    assert check_offline(kept.settings, lambda *_: None, read_data=True).problems == ()

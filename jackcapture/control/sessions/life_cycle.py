@@ -104,7 +104,9 @@ class Sessions:
             if session.running is None:
                 _check_open(session)
                 why = "has not been played yet" if not session.segments else "is stopped already"
-                raise ConflictError(f"{session_id} {why}: there is nothing to stop; play it first", id=session_id)
+                raise ConflictError(
+                    f"{session_id} {why}: there is nothing to stop; play it first", session_id=session_id
+                )
             await self._end(session, session.running)
             if close:
                 await self._close(await self._get(session_id))
