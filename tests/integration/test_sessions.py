@@ -19,6 +19,7 @@ from parts.rig import RATE, RigProcess, StartRig, wait_for
 from parts.sources import StartSource, expected_samples
 
 A, B, C = (f"stream://desk/{name}" for name in "abc")
+KEYS = "stream://desk/keys"
 CHUNK_BYTES = 65536
 
 
@@ -210,10 +211,11 @@ def test_a_segment_outlives_control_and_retention(
     rig = start_rig(jack_server)
     with rig.client() as client:
         create(rig, client, A, B)
+        client.call("stream_create", uri=KEYS, midi=True)
         client.call("stream_keep", uri=A, keep_chunks=1)
         client.call("stream_start", uris=[A])
         rig.wait_until_recorded(client, A, RATE // 4)
-        session_id = client.call("session_create", streams=[A, B])["id"]
+        session_id = client.call("session_create", streams=[A, B, KEYS])["id"]
         play_for(rig, client, session_id, RATE // 10)
         killed = client.call("status")["control"]["pid"]
     os.kill(killed, signal.SIGKILL)
@@ -229,7 +231,9 @@ def test_a_segment_outlives_control_and_retention(
         end = client.call("stream_status", uri=A)["head_sample"]
         first = seen["segments"][0]["sample_ranges"][A][0]
         running = client.call("session_status", session_id=session_id)
-        assert running["segments"][0]["sample_ranges"] == {A: [first, end], B: [0, None]}
+        assert running["segments"][0]["sample_ranges"] == {
+            A: [first, end], B: [0, None], KEYS: [0, None],
+        }  # fmt: skip
         client.call("stream_start", uris=[A])
         rig.wait_until_recorded(client, A, end + RATE // 4)
         client.call("stream_stop", uris=[A])
@@ -239,7 +243,8 @@ def test_a_segment_outlives_control_and_retention(
         held = client.call("store_gc", dry_run=True)["held"]
         assert {(run["stream_uri"], run["held_by"]) for run in held} == {(A, f"session {session_id}")}
         start = stopped["started_at"]["jack_frame"]
-        for uri, (begin, last) in stopped["sample_ranges"].items():
+        assert stopped["sample_ranges"][KEYS] == stopped["sample_ranges"][B]
+        for uri, (begin, last) in [(uri, stopped["sample_ranges"][uri]) for uri in (A, B)]:
             samples = client.slice(uri, f"sample:{begin}", f"sample:{last}").array()
             np.testing.assert_array_equal(samples, expected_samples(start, last - begin, 2))
         with pytest.raises(NotFoundError, match="not all there"):

@@ -81,16 +81,15 @@ class Sessions:
                     session_id=session_id,
                 )
             streams = [self._streams.get(uri) for uri in session.streams]
-            idle = [stream for stream in streams if not stream.is_recording]
             async with self._leased(streams):
-                frame, ranges = await self._begin(streams, idle)
+                frame, ranges, begun = await self._begin(streams)
                 try:
-                    begun = [(self._streams.get(it.uri), None, it) for it in ranges]
-                    clock = await asyncio.to_thread(nominal_clock, self._catalog, begun, frame)
+                    known = [(self._streams.get(it.uri), None, it) for it in ranges]
+                    clock = await asyncio.to_thread(nominal_clock, self._catalog, known, frame)
                     segment = Segment(len(session.segments) + 1, clock, None, ranges)
                     await asyncio.to_thread(self._catalog.sessions.begin_segment, session_id, segment, time.time_ns())
                 except JackCaptureError:
-                    await self._stop_quietly(idle)
+                    await self._stop_quietly(begun)
                     raise
             started = await self._first_clock(segment)
             if started is not None:
@@ -204,11 +203,10 @@ class Sessions:
 
     # --- begin and end ---
 
-    async def _begin(
-        self, streams: list[ManagedStream], idle: list[ManagedStream]
-    ) -> tuple[int, tuple[SegmentRange, ...]]:
-        """Have all streams record; give the common first frame, and what begins there."""
-        recording = {stream.uri: stream.take for stream in streams if stream.is_recording}
+    async def _begin(self, streams: list[ManagedStream]) -> tuple[int, tuple[SegmentRange, ...], list[ManagedStream]]:
+        """Have all streams record; give the common first frame, what begins there, and the streams that did not."""
+        idle = [stream for stream in streams if not stream.is_recording]
+        recording = {it.uri: it.take for it in streams if it.take is not None and it not in idle}
         states = await self._streams.drained(recording)
         for uri in recording:
             state = states.get(uri)
@@ -221,8 +219,9 @@ class Sessions:
             assert idle[0].take is not None
             frame = idle[0].take.start_frame
         else:
-            heads = ((stream, states[stream.uri].head_sample) for stream in streams)
-            frame = min(_frame_of(stream, head) for stream, head in heads)
+            frame = min(
+                take.start_frame + states[uri].head_sample - take.first_sample for uri, take in recording.items()
+            )
         ranges = []
         for stream in streams:
             take = stream.take
@@ -234,7 +233,7 @@ class Sessions:
             ranges.append(
                 SegmentRange(stream.uri, take.number, begins, None, is_own, take.start_frame, take.first_sample)
             )
-        return frame, tuple(ranges)
+        return frame, tuple(ranges), idle
 
     async def _end(self, session: Session, segment: Segment) -> None:
         """Stop the takes that nobody else records, and enter where the segment ended. May be repeated."""
@@ -368,11 +367,6 @@ def _check_open(session: Session) -> None:
 
 def _running_ranges(sessions: Iterable[Session]) -> list[SegmentRange]:
     return [found for session in sessions if session.running is not None for found in session.running.ranges]
-
-
-def _frame_of(stream: ManagedStream, position: int) -> int:
-    assert stream.take is not None
-    return position - stream.take.first_sample + stream.take.start_frame
 
 
 def _state_of(states: dict[str, StreamState], found: SegmentRange) -> StreamState | None:
