@@ -133,7 +133,7 @@ def parse_session_mode(text: str) -> SessionMode:
         return SessionMode(text)
     except ValueError:
         raise InvalidValueError(
-            f"{text!r} is not a mode of a session: it must be one of {', '.join(SessionMode)}; the modes "
+            f"{text!r} is not a mode in which a session can record: it must be {' or '.join(SessionMode)}; "
             "request-response and triggered are not there yet",
             mode=text,
         ) from None

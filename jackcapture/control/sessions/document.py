@@ -31,7 +31,7 @@ def enter_session(
     def add_row(sealed: Sealed) -> None:
         add(
             Artifact(
-                id=new_artifact_id("session"),
+                id=new_artifact_id("session-document"),  # not to be taken for the id of a session
                 kind="session",
                 content_hash=sealed.content.hash,
                 mime_type=SESSION_TYPE,
