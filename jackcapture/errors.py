@@ -8,6 +8,7 @@ ZeroMQ sockets and as the command line's exit status::
     ├── NotFoundError         not_found           3   the thing named does not exist
     ├── ConflictError         conflict            4   right in itself, but not in the present state
     ├── UnreachableError      unreachable         5   engine, control or JACK does not answer
+    ├── OperationCancelledError cancelled         130 its caller wanted it no more, or has gone
     └── StorageError          storage             6   the store cannot be read or written
         ├── StorageFullError  storage_full        6   too little space for what was asked
         └── StorageDamagedError storage_damaged   6   what lies in the store is not what was put there
@@ -64,6 +65,14 @@ class UnreachableError(JackCaptureError):
 
     code = "unreachable"
     exit_status = 5
+
+
+class OperationCancelledError(JackCaptureError):
+    """The operation ended before it was done, because its caller wanted that or has gone; its work is undone."""
+
+    code = "cancelled"
+    exit_status = 130
+    """What shells show of a command that was ended by Ctrl-C."""
 
 
 class StorageError(JackCaptureError):

@@ -19,6 +19,10 @@ struct OperationResult {
   result @0 :Text;          # a JSON value
 }
 
+struct OperationCancel {
+  call @0 :UInt64;          # the id of the call, of the same peer
+}
+
 struct Envelope {
   id @0 :UInt64;
   version @1 :UInt16;       # protocolVersion of the sender
@@ -47,5 +51,7 @@ struct Envelope {
     midiSend @19 :Streams.MidiSend;
     midiCancel @20 :Streams.MidiCancel;
     midiOutputState @21 :Streams.MidiOutputState;
+
+    operationCancel @22 :OperationCancel;
   }
 }

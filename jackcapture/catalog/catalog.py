@@ -260,13 +260,17 @@ class Catalog:
 
     def gaps(self, uri: StreamUri, from_sample: int, to_sample: int) -> list[Gap]:
         """Give the gaps that overlap `[from_sample, to_sample)`, in order."""
+        found = []
         with self._connections.read() as db:
-            found = db.execute(
-                "SELECT gaps.* FROM gaps JOIN takes ON takes.id = take_id JOIN streams ON streams.id = stream_id"
-                " WHERE uri = ? AND position < ? AND position + frames > ? ORDER BY position",
-                (uri, to_sample, from_sample),
-            )
-            return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in found]
+            for take_id, _ in _takes_over(db, uri, from_sample, to_sample):
+                # Of those that begin before the range only the last may reach into it: gaps of a take do not overlap.
+                found += db.execute(
+                    "SELECT * FROM gaps WHERE take_id = ?1 AND position < ?2 AND position >="
+                    " ifnull((SELECT max(position) FROM gaps WHERE take_id = ?1 AND position <= ?3), 0)"
+                    " AND position + frames > ?3 ORDER BY position",
+                    (take_id, to_sample, from_sample),
+                ).fetchall()
+        return [Gap(row["position"], row["frames"], GapCause(row["cause"])) for row in found]
 
     def clocks(self, uri: StreamUri, take_number: int, from_sample: int, to_sample: int) -> list[ClockSnapshot]:
         """Give a take's clock snapshots in `[from_sample, to_sample)` and the one on each side, in order."""
@@ -339,6 +343,13 @@ class Catalog:
                     artifact_id=artifact_id,
                 )
             return rows.artifact(db, row)
+
+    def tag_artifact(self, artifact_id: str, tags: Iterable[str]) -> Artifact:
+        """Add tags to an artifact; those that it has are left. Raises `NotFoundError`."""
+        self.artifact(artifact_id)
+        with self._connections.write() as db:
+            db.executemany("INSERT OR IGNORE INTO artifact_tags VALUES (?, ?)", [(artifact_id, tag) for tag in tags])
+        return self.artifact(artifact_id)
 
     def artifacts(
         self, *, kind: str | None = None, tag: str | None = None, stream_uri: str | None = None, limit: int = 1000

@@ -90,15 +90,13 @@ class Keeping:
     def first_kept_sample(self, uri: StreamUri) -> int | None:
         """Give where the first chunk of a stream begins that is there; None if none is sealed."""
         with self._connections.read() as db:
-            for take in _takes(db, uri):
-                row = db.execute(
-                    "SELECT first_sample FROM chunks WHERE take_id = ? AND removing IS NULL"
-                    " ORDER BY chunk_index LIMIT 1",
-                    (take["id"],),
-                ).fetchone()
-                if row is not None:
-                    return int(row[0])
-        return None
+            row = db.execute(
+                "SELECT chunks.first_sample FROM takes JOIN chunks ON take_id = takes.id"
+                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND removing IS NULL"
+                " ORDER BY number, chunk_index LIMIT 1",
+                (uri,),
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     def was_removed(self, uri: StreamUri, take_number: int, index: int) -> bool:
         """Tell whether a chunk was in the catalog and is removed since, or is being removed."""

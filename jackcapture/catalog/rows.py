@@ -12,6 +12,7 @@ from jackcapture.model.artifacts import Artifact
 from jackcapture.model.retention import KEEP_ALL, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import (
+    NO_TRANSPORT,
     Chunk,
     ClockReason,
     ClockSnapshot,
@@ -23,6 +24,9 @@ from jackcapture.model.takes import (
     TransportState,
 )
 from jackcapture.model.uris import StreamUri
+
+_NOTHING = "{}"  # what most clock snapshots have of transport and MIDI clock; a slice reads some hundred
+_STILL_MIDI_CLOCK = MidiClock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +128,6 @@ def insert_observations(
 
 def clock_snapshot(row: sqlite3.Row) -> ClockSnapshot:
     """Read a clock snapshot."""
-    transport = json.loads(row["transport"])
-    if "state" in transport:
-        transport["state"] = TransportState(transport["state"])
     return ClockSnapshot(
         row["sample_position"],
         row["jack_frame"],
@@ -135,9 +136,18 @@ def clock_snapshot(row: sqlite3.Row) -> ClockSnapshot:
         tuple(ClockReason(word) for word in row["reasons"].split(",") if word),
         row["period"],
         bool(row["is_freewheeling"]),
-        Transport(**transport),
-        MidiClock(**json.loads(row["midi_clock"])),
+        _transport(row["transport"]),
+        _STILL_MIDI_CLOCK if row["midi_clock"] == _NOTHING else MidiClock(**json.loads(row["midi_clock"])),
     )
+
+
+def _transport(text: str) -> Transport:
+    if text == _NOTHING:
+        return NO_TRANSPORT
+    values = json.loads(text)
+    if "state" in values:
+        values["state"] = TransportState(values["state"])
+    return Transport(**values)
 
 
 def latencies_as_json(latencies: Iterable[Latency]) -> str:
@@ -147,7 +157,9 @@ def latencies_as_json(latencies: Iterable[Latency]) -> str:
 
 def differences(clock: Transport | MidiClock) -> dict[str, Any]:
     """Give what differs from a clock that has not moved, which most clocks have not: a row a second adds up."""
-    still = type(clock)()
+    still = NO_TRANSPORT if isinstance(clock, Transport) else _STILL_MIDI_CLOCK
+    if clock == still:
+        return {}
     names = (field.name for field in dataclasses.fields(clock))
     return {name: getattr(clock, name) for name in names if getattr(clock, name) != getattr(still, name)}
 

@@ -17,6 +17,7 @@ def add_to(app: typer.Typer) -> None:
     artifact.command("show")(_show)
     artifact.command("save")(_save)
     artifact.command("materialise")(_materialise)
+    artifact.command("tag")(_tag)
     artifact.command("delete")(_delete)
     app.add_typer(artifact, name="artifact")
 
@@ -49,3 +50,8 @@ def _delete(artifact_id: ArtifactId) -> None:
 def _materialise(artifact_id: ArtifactId) -> None:
     """Make a file in the store of a virtual slice."""
     show(call("artifact_materialise", artifact_id=artifact_id), text.artifact)
+
+
+def _tag(artifact_id: ArtifactId, tags: Annotated[list[str], typer.Argument(help="Tags to add.")]) -> None:
+    """Add tags to an artifact."""
+    show(call("artifact_tag", artifact_id=artifact_id, tags=tags), text.artifact)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from jackcapture.errors import JackCaptureError, UnreachableError
+from jackcapture.errors import JackCaptureError, OperationCancelledError, UnreachableError
 from jackcapture.settings import Settings, load_settings
 
 
@@ -32,11 +32,15 @@ options = Options()
 
 
 def call(operation: str, **arguments: Any) -> Any:
-    """Do an operation, with a progress bar on standard error if it takes long."""
+    """Do an operation, with a progress bar on standard error if it takes long; Ctrl-C cancels it."""
     from jackcapture.client import Client  # noqa: PLC0415 - help and usage errors need no ZeroMQ
 
     with Client(runtime=options.runtime, config=options.config) as client, progress_bar(operation) as progress:
-        return client.call(operation, progress=progress, **arguments)
+        try:
+            return client.call(operation, progress=progress, **arguments)
+        except KeyboardInterrupt as interrupt:
+            notes = getattr(interrupt, "__notes__", ())  # of the client, if the operation goes on
+            raise OperationCancelledError("; ".join(("interrupted", *notes)), operation=operation) from interrupt
 
 
 def control_pid(settings: Settings, is_ready: Callable[[Any], bool]) -> int | None:

@@ -46,36 +46,43 @@ def plan(catalog: Catalog) -> list[DoomedRun]:
 def collect(
     catalog: Catalog, contents: Contents, streams: Iterable[StreamRecord], progress: Progress | None = None
 ) -> list[DoomedRun]:
-    """Remove what is beyond the retention of the streams; gives what that was. May be interrupted and repeated."""
+    """Remove what is beyond the retention of the streams; gives what that was.
+
+    `progress` may raise to cancel: what was removed is gone, and the next one goes on.
+    """
     contents.remove_marked()  # what an earlier one did not finish
     removed: list[Doomed] = []
-    for record in streams:
-        while record.retention.is_limited:
-            with contents.marking() as is_read:
-                marked = catalog.keeping.mark_chunks(
-                    record.definition,
-                    record.retention,
-                    _BATCH,
-                    lambda chunk, is_read=is_read: is_read(chunk.uri, chunk.first_sample, chunk.end_sample),  # type: ignore[misc]
-                )
-            if not marked:
-                break
-            contents.remove_marked()
-            removed += marked
-            if progress is not None:
-                progress(len(removed), 0, "chunks")
-    found = runs(removed)
-    for run in found:
-        log.info(
-            "%s: removed chunks %d to %d of take %d (%s), %d bytes",
-            run.uri,
-            run.first_index,
-            run.end_index - 1,
-            run.take_number,
-            run.reason,
-            run.bytes,
-        )
+    try:
+        for record in streams:
+            while record.retention.is_limited and (marked := _mark(catalog, contents, record)):
+                contents.remove_marked()
+                removed += marked
+                if progress is not None:
+                    progress(len(removed), 0, "chunks")
+    finally:
+        found = runs(removed)
+        for run in found:
+            log.info(
+                "%s: removed chunks %d to %d of take %d (%s), %d bytes",
+                run.uri,
+                run.first_index,
+                run.end_index - 1,
+                run.take_number,
+                run.reason,
+                run.bytes,
+            )
     return found
+
+
+def _mark(catalog: Catalog, contents: Contents, record: StreamRecord) -> list[Doomed]:
+    """Mark the next chunks of a stream that are to go."""
+    with contents.marking() as is_read:
+        return catalog.keeping.mark_chunks(
+            record.definition,
+            record.retention,
+            _BATCH,
+            lambda chunk: is_read(chunk.uri, chunk.first_sample, chunk.end_sample),
+        )
 
 
 def runs(chunks: Iterable[Doomed]) -> list[DoomedRun]:

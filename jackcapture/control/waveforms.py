@@ -114,6 +114,7 @@ def make_waveform(
         drawn = draw(store, catalog, excerpt, request, progress)
 
     def add_row(sealed: Sealed) -> tuple[WaveformResult, Artifact]:
+        progress(excerpt.frames, excerpt.frames, "frames")  # the last step that may raise to cancel
         result, artifact = _describe(stream, excerpt, drawn, request, sealed, path)
         catalog.add_artifact(artifact)
         return result, artifact

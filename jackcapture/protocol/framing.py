@@ -84,6 +84,15 @@ def envelope_id(data: bytes) -> int:
         return 0
 
 
+def envelope_kind(data: bytes) -> type | None:
+    """Give the kind of message that an envelope holds, without reading it; None where that is not to be seen."""
+    try:
+        with _reader(schemas.envelope.Envelope, data, "envelope") as reader:
+            return _PAYLOADS[reader.payload.which()]
+    except JackCaptureError:
+        return None
+
+
 def encode_broadcast(broadcast: Broadcast) -> bytes:
     """Give the bytes of a broadcast."""
     kind: type = type(broadcast.event)

@@ -138,6 +138,13 @@ class OperationResult:
     result: str
 
 
+@dataclass(frozen=True, slots=True)
+class OperationCancel:
+    """End a call of the same client that is under way; `call` is its id. Reply: Done; the call has its own reply."""
+
+    call: int
+
+
 # --- replies ---
 
 
@@ -363,6 +370,8 @@ Command = (
     | Shutdown
 )
 Reply = Error | Done | StreamState | EngineState | PortList | MidiOutputState
-OperationMessage = OperationCall | OperationProgress | OperationResult
+OperationMessage = OperationCall | OperationProgress | OperationResult | OperationCancel
 Payload = Command | Reply | OperationMessage
-Event = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState | DiskLow
+EngineEvent = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState
+ControlEvent = DiskLow
+Event = EngineEvent | ControlEvent

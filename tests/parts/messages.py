@@ -120,6 +120,7 @@ _PAYLOADS: tuple[Payload, ...] = (
     messages.OperationProgress(1, 3, "chunks"),
     messages.OperationResult('{"artifact_id": 1}'),
     _OUTPUT,
+    messages.OperationCancel(1 << 33),
 )
 
 _EVENTS: tuple[Event, ...] = (

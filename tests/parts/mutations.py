@@ -141,14 +141,15 @@ def hostile_commands() -> list[bytes]:
 def calls(count: int, seed: int) -> Iterator[list[bytes]]:
     """`count` messages to control's socket, each as its frames."""
     bases = [encode_envelope(Envelope(1, messages.OperationCall(name, json.dumps(given)))) for name, given in _CALLS]
-    bases += [encode_envelope(Envelope(1, command)) for command in _COMMANDS]
+    bases += [encode_envelope(Envelope(1, command)) for command in (*_COMMANDS, messages.OperationCancel(1))]
     return _messages(bases, hostile_calls(), random.Random(seed), count)
 
 
 def commands(count: int, seed: int) -> Iterator[list[bytes]]:
     """`count` messages to the engine's socket, each as its frames."""
     bases = [encode_envelope(Envelope(1, command)) for command in _COMMANDS]
-    bases.append(encode_envelope(Envelope(1, messages.OperationCall("status", "{}"))))
+    others = (messages.OperationCall("status", "{}"), messages.OperationCancel(1))
+    bases += [encode_envelope(Envelope(1, other)) for other in others]
     return _messages(bases, hostile_commands(), random.Random(seed), count)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,7 @@ class RigProcess:
             self.stop()
         if error is not None:
             print(self.log, file=sys.stderr)
+        shutil.rmtree(self.rings, ignore_errors=True)  # where an engine was killed at last
         self._short.cleanup()
 
 

@@ -143,6 +143,80 @@ def test_gaps_of_a_range_are_those_that_overlap_it(catalog: Catalog) -> None:
     assert catalog.gaps(OTHER, 0, FAR) == []
 
 
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_gaps_of_any_range_are_those_that_a_plain_filter_finds(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    catalog = Catalog(str(tmp_path_factory.mktemp("catalog") / "catalog.db"), STORE)
+    add_stream(catalog, URI)
+    position, everything = 0, []
+    for number in (1, 2, 3):
+        begin(catalog, number, position)
+        first, gaps = position, []
+        for distance, frames in data.draw(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 20)), max_size=6)):
+            gaps.append(Gap(position + distance, frames, GapCause.XRUN))
+            position += distance + frames
+        position += 5
+        catalog.add_chunk(URI, sealed(number, 0, first, position - first, gaps=tuple(gaps)))
+        everything += gaps
+        if number < 3:
+            catalog.end_take(URI, number, position - first, 1, "")
+    for _ in range(8):
+        begin_at, end_at = sorted(data.draw(st.tuples(st.integers(0, position + 9), st.integers(0, position + 9))))
+        naive = [gap for gap in everything if gap.position < end_at and gap.position + gap.frames > begin_at]
+        assert catalog.gaps(URI, begin_at, end_at) == naive
+    catalog.close()
+
+
+def steps_of(catalog: Catalog, question: Callable[[], object]) -> int:
+    """How many instructions of SQLite a question takes: what it costs, on any machine."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    question()  # the first one on a connection reads the schema
+    with catalog._connections.read() as db:
+        db.set_progress_handler(count, 1)
+        try:
+            question()
+        finally:
+            db.set_progress_handler(None, 1)
+    return steps
+
+
+def test_what_a_slice_asks_costs_the_same_in_a_long_recording(catalog: Catalog) -> None:
+    add_stream(catalog, OTHER)
+    frames, size = 100, {URI: 200, OTHER: 10}  # chunks
+    for uri, chunks in size.items():
+        begin(catalog, 1, 0, uri)
+        gaps = tuple(Gap(at * frames + 7, 5, GapCause.XRUN) for at in range(chunks))
+        catalog.add_clocks(uri, 1, [clock(at * frames) for at in range(chunks)])
+        for index in range(chunks):
+            catalog.add_chunk(uri, sealed(1, index, index * frames, frames, gaps=gaps if index == 0 else ()))
+        catalog.end_take(uri, 1, chunks * frames, 1, "")
+
+    def steps(ask: Callable[[StreamUri, int], object], uri: StreamUri) -> int:
+        at = (size[uri] - 5) * frames  # near the end: what is before it is what adds up
+        return steps_of(catalog, lambda: ask(uri, at))
+
+    questions: dict[str, Callable[[StreamUri, int], object]] = {
+        "chunks": lambda uri, at: catalog.chunks(uri, at, at + 2 * frames),
+        "gaps": lambda uri, at: catalog.gaps(uri, at, at + 2 * frames),
+        "clocks": lambda uri, at: catalog.clocks(uri, 1, at, at + 2 * frames),
+        "last take": lambda uri, _: catalog.last_take(uri),
+        "totals": lambda uri, _: catalog.totals(uri),
+        "newest gaps": lambda uri, _: catalog.newest_gaps(uri, 5),
+        "first kept": lambda uri, _: catalog.keeping.first_kept_sample(uri),
+    }
+    cost = {name: (steps(ask, URI), steps(ask, OTHER)) for name, ask in questions.items()}
+    assert all(steps for both in cost.values() for steps in both)
+    assert {name: both for name, both in cost.items() if both[0] > 1.1 * both[1]} == {}
+
+
 def test_the_newest_come_oldest_first_and_of_one_stream_only(catalog: Catalog) -> None:
     add_stream(catalog, OTHER)
     begin(catalog, 1, 0, OTHER)
@@ -322,6 +396,14 @@ def test_a_damaged_file_is_told_when_it_is_read(catalog: Catalog, tmp_path: Path
             damaged.artifacts()
         finally:
             damaged.close()
+
+
+def test_tags_are_added_and_found(catalog: Catalog) -> None:
+    catalog.add_artifact(artifact("one", tags=("keep",)))
+    assert catalog.tag_artifact("one", ["solo", "keep"]).tags == ("keep", "solo")
+    assert [found.id for found in catalog.artifacts(tag="solo")] == ["one"]
+    with pytest.raises(NotFoundError, match="'two'"):
+        catalog.tag_artifact("two", ["solo"])
 
 
 def test_threads_read_while_one_writes(catalog: Catalog) -> None:

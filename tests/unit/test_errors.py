@@ -15,6 +15,7 @@ CONTRACT = {
     "NotFoundError": ("not_found", 3),
     "ConflictError": ("conflict", 4),
     "UnreachableError": ("unreachable", 5),
+    "OperationCancelledError": ("cancelled", 130),
     "StorageError": ("storage", 6),
     "StorageFullError": ("storage_full", 6),
     "StorageDamagedError": ("storage_damaged", 6),
@@ -39,7 +40,7 @@ def test_every_class_has_a_code_of_its_own() -> None:
 
 
 def test_the_table_in_the_docstring_is_the_tree() -> None:
-    rows = re.findall(r"^[ │├└─]*(\w+Error) +(\w+) +(\d)   \w", errors.__doc__ or "", re.MULTILINE)
+    rows = re.findall(r"^[ │├└─]*(\w+Error) +(\w+) +(\d+) +\w", errors.__doc__ or "", re.MULTILINE)
     rows += re.findall(r"^[ │├└─]*(\w+Error) (\w+) +(\d)   \w", errors.__doc__ or "", re.MULTILINE)
     assert {name: (code, int(status)) for name, code, status in rows} == CONTRACT
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jackcapture.catalog import SealedChunk
 from jackcapture.control.contents import Contents
 from jackcapture.control.slices.artifact_files import read_file
 from jackcapture.control.slices.requests import (
@@ -31,8 +33,8 @@ from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import SliceResult
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat
-from jackcapture.model.takes import Gap, GapCause
-from parts.tape import RATE, Tape, moment, new_tape
+from jackcapture.model.takes import Chunk, Gap, GapCause
+from parts.tape import BEGIN_NS, RATE, Tape, moment, new_tape
 
 RAW, WAV = SliceOptions("raw"), SliceOptions("wav")
 
@@ -242,3 +244,27 @@ def test_words_are_read_or_refused() -> None:
         parse_chase(["notes", "tempo"])
     with pytest.raises(InvalidValueError, match=r"'gap'.*join, silence, error"):
         parse_between_takes("gap")
+
+
+def test_beyond_4_gib_it_is_rf64(tmp_path: Path) -> None:
+    """Five chunks of 1 GiB that are one sparse file: equal content is stored once."""
+    chunk_bytes = 1 << 30
+    with new_tape(tmp_path / "store") as tape:
+        tape.begin()
+        staging = tape.store.create_staging(0)
+        os.truncate(tape.store.path(staging), chunk_bytes)
+        content = tape.store.seal(staging, chunk_bytes).content
+        frames = chunk_bytes // tape.frame_bytes
+        for index in range(5):
+            chunk = Chunk(index, index * frames, frames, chunk_bytes, BEGIN_NS, clocks=(moment(index * frames),))
+            tape.catalog.add_chunk(tape.stream.uri, SealedChunk(1, chunk, content))
+        tape.catalog.end_take(tape.stream.uri, 1, 5 * frames, BEGIN_NS, "")
+        tape.stream.take = None
+        result, virtual = cut(tape, 10, 5 * frames - 10, replace(WAV, is_virtual=True))
+        data_bytes = (5 * frames - 20) * tape.frame_bytes
+        assert result.rendered_bytes == BROADCAST_HEADER_BYTES + data_bytes > 1 << 32
+        head, total, _ = read_file(tape.store, tape.catalog, virtual, 0, BROADCAST_HEADER_BYTES)
+        assert (head[:4], head[8:16]) == (b"RF64", b"WAVEds64")
+        assert struct.unpack_from("<QQQ", head, 20) == (total - 8, data_bytes, 5 * frames - 20)
+        tail, _, _ = read_file(tape.store, tape.catalog, virtual, total - 1000, 5000)
+        assert tail == bytes(1000)

@@ -12,7 +12,13 @@ import soundfile
 from jackcapture.control.contents import Contents
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer
-from jackcapture.errors import InvalidValueError, StorageDamagedError, StorageError, StorageFullError
+from jackcapture.errors import (
+    InvalidValueError,
+    OperationCancelledError,
+    StorageDamagedError,
+    StorageError,
+    StorageFullError,
+)
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import LatencyResult, SliceResult
@@ -29,9 +35,17 @@ def quiet(done: int, total: int, unit: str) -> None:
 
 
 def slice_of(
-    tape: Tape, first: int, last: int, output_format: str = "wav", progress: Callable[[int, int, str], None] = quiet
+    tape: Tape,
+    first: int,
+    last: int,
+    output_format: str = "wav",
+    progress: Callable[[int, int, str], None] = quiet,
+    *,
+    virtual: bool = False,
 ) -> tuple[SliceResult, Artifact]:
-    request = SliceRequest(tape.stream, tape.state, first, last, SliceOptions(output_format), "here to there")
+    request = SliceRequest(
+        tape.stream, tape.state, first, last, SliceOptions(output_format, is_virtual=virtual), "here to there"
+    )
     return Slicer(tape.store, tape.catalog, Contents(tape.store, tape.catalog)).cut(request, progress)
 
 
@@ -200,9 +214,30 @@ def test_progress_ends_at_the_whole(tmp_path: Path) -> None:
     told: list[tuple[int, int, str]] = []
     with new_tape(tmp_path / "store") as tape:
         recorded(tape)
-        slice_of(tape, 0, 175, progress=lambda *step: told.append(step))
-    assert [done for done, _, _ in told] == [400, 600, 700]
-    assert {(total, unit) for _, total, unit in told} == {(700, "bytes")}
+        result, _ = slice_of(tape, 0, 175, progress=lambda *step: told.append(step))
+    assert [done for done, _, _ in told[:-1]] == [400, 600, 700]
+    assert {(total, unit) for _, total, unit in told[:-1]} == {(700, "bytes")}
+    assert told[-1] == (result.bytes, result.bytes, "bytes")
+
+
+@pytest.mark.parametrize(("step", "virtual"), [(1, False), (2, False), (3, False), (4, False), (1, True)])
+def test_a_slice_that_is_cancelled_at_any_step_leaves_nothing(tmp_path: Path, step: int, virtual: bool) -> None:
+    told = 0
+
+    def cancel(*_: object) -> None:
+        nonlocal told
+        told += 1
+        if told == step:
+            raise OperationCancelledError("enough")
+
+    with new_tape(tmp_path / "store") as tape:
+        recorded(tape)
+        staging, stored = list(tape.store.iterate_staging()), list(tape.store.iterate_content())
+        with pytest.raises(OperationCancelledError):
+            slice_of(tape, 0, 175, virtual=virtual, progress=cancel)
+        assert list(tape.store.iterate_staging()) == staging
+        assert list(tape.store.iterate_content()) == stored
+        assert tape.catalog.artifacts(kind="slice") == []
 
 
 @pytest.mark.parametrize("failure", ["cancelled", "damaged", "no space", "input/output error"])

@@ -25,7 +25,9 @@ class Checked:
 
 @dataclass(slots=True)
 class CheckPlace:
-    """A store to be checked. `settled` gives a moment in which nobody enters or removes content.
+    """A store to be checked. `check` raises why the work is to end, if that is not because control ends.
+
+    `settled` gives a moment in which nobody enters or removes content.
 
     `staging_in_use` gives the staging files that somebody has, None if that is not known; `staging_age_ns` is how old a
     file is that nobody can be just about to use.
@@ -35,6 +37,7 @@ class CheckPlace:
     files: Files = field(default_factory=Files)
     progress: Progress = _nothing
     is_cancelled: Callable[[], bool] = lambda: False
+    check: Callable[[], None] = lambda: None
     settled: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
     staging_in_use: Callable[[], frozenset[str] | None] = frozenset
     staging_age_ns: int = 0
@@ -47,6 +50,7 @@ class CheckPlace:
         return f"{self.root}/catalog.db"
 
     def go_on(self) -> None:
-        """Raise `UnreachableError` if the work is to end."""
+        """Raise `UnreachableError` or `OperationCancelledError` if the work is to end."""
         if self.is_cancelled():
+            self.check()
             raise UnreachableError("control ends, and the work with it; start it again when control runs")

@@ -5,11 +5,12 @@ import base64
 
 from jackcapture.control.copying import check_new_file, new_file
 from jackcapture.control.operations.describe import describe_artifact
-from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.operations.registry import Context, Services, operation
 from jackcapture.control.slices.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
+from jackcapture.errors import InvalidValueError, OperationCancelledError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import ArtifactResult, BytesResult, SavedResult
-from jackcapture.model.uris import parse_stream_uri
+from jackcapture.model.uris import parse_name, parse_stream_uri
 
 
 @operation
@@ -31,16 +32,27 @@ async def artifact_show(context: Context, artifact_id: str) -> ArtifactResult:
     return describe_artifact(services.store, await asyncio.to_thread(services.catalog.artifact, artifact_id))
 
 
-@operation
+@operation(cancellable=True)
 async def artifact_save(context: Context, artifact_id: str, path: str) -> SavedResult:
     """Write an artifact's file to a new one; `path` is absolute. A virtual slice is rendered."""
     services = context.services
     artifact = await asyncio.to_thread(services.catalog.artifact, artifact_id)
-    size = await asyncio.get_running_loop().run_in_executor(services.cutting, save, context, artifact, path)
+    size = await context.cut(lambda: save(context, artifact, path))
     return SavedResult(artifact.id, path, size)
 
 
 @operation
+async def artifact_tag(context: Context, artifact_id: str, tags: list[str]) -> ArtifactResult:
+    """Add tags to an artifact, by which `artifact_list` finds it; those that it has are left."""
+    services = context.services
+    if not tags:
+        raise InvalidValueError(f"no tag for {artifact_id}; give one at least", artifact_id=artifact_id)
+    checked = [parse_name(tag, "a tag") for tag in tags]
+    tagged = await asyncio.to_thread(services.catalog.tag_artifact, artifact_id, checked)
+    return describe_artifact(services.store, tagged)
+
+
+@operation(cancellable=True)
 async def artifact_read(
     context: Context, artifact_id: str, offset: int = 0, length: int = MAX_READ_BYTES
 ) -> BytesResult:
@@ -52,16 +64,14 @@ async def artifact_read(
         data, total, mime_type = read_file(services.store, services.catalog, artifact, offset, length)
         return BytesResult(artifact.id, mime_type, offset, len(data), total, base64.b64encode(data).decode())
 
-    return await asyncio.get_running_loop().run_in_executor(services.cutting, read)
+    return await context.cut(read)
 
 
-@operation
+@operation(cancellable=True)
 async def artifact_materialise(context: Context, artifact_id: str) -> ArtifactResult:
     """Make a file in the store of a virtual slice, as an artifact of its own."""
     services = context.services
-    made = await asyncio.get_running_loop().run_in_executor(
-        services.cutting, services.slicer.materialise, artifact_id, context.progress
-    )
+    made = await context.cut(lambda: services.slicer.materialise(artifact_id, context.progress))
     return describe_artifact(services.store, made)
 
 
@@ -80,3 +90,18 @@ def save(context: Context, artifact: Artifact, path: str) -> int:
     with new_file(path) as target:
         write_file(services.store, services.catalog, artifact, target, moved)
     return size
+
+
+def save_new(context: Context, artifact: Artifact, path: str) -> None:
+    """Write an artifact that this call has made to a new file; a call that is cancelled takes it back. Blocks."""
+    try:
+        save(context, artifact, path)
+    except OperationCancelledError:
+        delete(context.services, artifact.id)
+        raise
+
+
+def delete(services: Services, artifact_id: str) -> None:
+    """Delete an artifact, and its content if nothing else needs that. Blocks."""
+    services.catalog.keeping.mark_artifact(artifact_id)
+    services.contents.remove_marked()

@@ -8,6 +8,7 @@ from typing import Annotated
 import pydantic
 
 from jackcapture.control.garbage import DoomedRun, plan
+from jackcapture.control.operations.artifacts import delete
 from jackcapture.control.operations.describe import describe_pin, describe_retention
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
@@ -97,7 +98,7 @@ async def artifact_delete(context: Context, artifact_id: str) -> DoneResult:
     """Delete a slice, or another artifact that was made on request; the chunks that it held are its stream's again."""
     services = context.services
 
-    def delete() -> None:
+    def check_and_delete() -> None:
         artifact = services.catalog.artifact(artifact_id)
         if artifact.kind in ("definition", "manifest"):
             raise InvalidValueError(
@@ -111,24 +112,24 @@ async def artifact_delete(context: Context, artifact_id: str) -> DoneResult:
                 "'session delete'",
                 artifact_id=artifact_id,
             )
-        services.catalog.keeping.mark_artifact(artifact_id)
-        services.contents.remove_marked()
+        delete(services, artifact_id)
 
-    await asyncio.to_thread(delete)
+    await asyncio.to_thread(check_and_delete)
     return DoneResult()
 
 
-@operation
+@operation(cancellable=True)
 async def store_gc(context: Context, dry_run: bool = False) -> GarbageResult:
     """Remove now what is beyond the streams' retention, which also happens by itself all the time.
 
     With `dry_run` nothing is removed: the result tells what would be, and why. `held` is what is beyond the retention
-    and stays, because a slice, a pin or a session needs it.
+    and stays, because a slice, a pin or a session needs it. What a cancelled one has removed is gone.
     """
     services = context.services
     planned = await asyncio.to_thread(plan, services.catalog)
     going = [run for run in planned if run.held_by is None]
     if not dry_run:
+        context.check()
         going = await services.retention.collect(context.progress)
     return GarbageResult(
         dry_run=dry_run,

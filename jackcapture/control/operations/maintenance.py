@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 from jackcapture.control.maintenance.check import check_store
 from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.errors import UnreachableError
+from jackcapture.errors import OperationCancelledError, UnreachableError
 from jackcapture.model.results import CheckResult
 
 STAGING_AGE_NS = 60 * 10**9
 """How old a staging file that nobody has must be to be called orphaned: slices are made there, and named later."""
 
 
-@operation
+@operation(cancellable=True)
 async def store_check(context: Context, read_data: bool = False) -> CheckResult:
     """Look for damage in the store, while recording and slicing go on: each problem with its kind and address.
 
@@ -29,10 +29,18 @@ async def store_check(context: Context, read_data: bool = False) -> CheckResult:
             return None
         return None if used is None else frozenset(staging.id for staging in used)
 
+    def is_to_end() -> bool:
+        try:
+            context.check()
+        except OperationCancelledError:
+            return True
+        return services.is_ending()
+
     place = CheckPlace(
         services.store.root,
         progress=context.progress,
-        is_cancelled=services.is_ending,
+        is_cancelled=is_to_end,
+        check=context.check,
         settled=services.contents.settled,
         staging_in_use=lambda: asyncio.run_coroutine_threadsafe(in_use(), loop).result(),
         staging_age_ns=STAGING_AGE_NS,

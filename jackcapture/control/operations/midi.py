@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from jackcapture.control.operations.describe import describe_latency
 from jackcapture.control.operations.registry import Context, operation
-from jackcapture.errors import InvalidValueError, UnreachableError
+from jackcapture.errors import InvalidValueError, OperationCancelledError, UnreachableError
 from jackcapture.model.results import ConnectionResult, LateEventResult, MidiOutputResult
 from jackcapture.model.starts import AtFrame, parse_start
 from jackcapture.protocol.messages import (
@@ -29,7 +29,7 @@ class MidiEventArgument:
     data: str
 
 
-@operation
+@operation(cancellable=True)
 async def midi_send(
     context: Context,
     events: list[MidiEventArgument],
@@ -42,7 +42,8 @@ async def midi_send(
 
     `events` are messages in hexadecimal, each with its milliseconds after `at`, in order. `to` are JACK port names or
     regular expressions over them, which are connected first. `at` is `now` (as soon as may be) or a 64-bit JACK frame.
-    With `wait`, the result comes when all is sent, and tells which events were late; else at once.
+    With `wait`, the result comes when all is sent, and tells which events were late; else at once. To cancel the call
+    while it waits is to cancel what is left, as `midi_cancel` does.
     """
     link = context.services.link
     engine = await context.services.engine_state()
@@ -60,7 +61,12 @@ async def midi_send(
                 f"the engine died while it was sending; {state.sent} of {state.events} events are sent"
             )
         state = known
-        context.progress(state.sent, state.events, "events")
+        try:
+            context.progress(state.sent, state.events, "events")
+        except OperationCancelledError:
+            if not state.is_done:
+                await link.request(MidiCancel(output), MidiOutputState)
+            raise
     return _describe(state)
 
 

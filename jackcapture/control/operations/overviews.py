@@ -1,9 +1,7 @@
 """Operations that show what was recorded without cutting it."""
 
-import asyncio
-
 from jackcapture.control.copying import check_new_file
-from jackcapture.control.operations.artifacts import save
+from jackcapture.control.operations.artifacts import save_new
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.overviews import check_points, overview_of
@@ -12,7 +10,7 @@ from jackcapture.control.waveforms import WaveformRequest, check_request, make_w
 from jackcapture.model.results import OverviewResult, WaveformResult
 
 
-@operation
+@operation(cancellable=True)
 async def stream_overview(
     context: Context, uri: str, from_place: str, to_place: str, points: int = 1000
 ) -> OverviewResult:
@@ -31,10 +29,10 @@ async def stream_overview(
             excerpt = collect(services.catalog, found.stream, found.state, found.from_sample, found.to_sample)
             return overview_of(services.store, services.catalog, excerpt, points, context.progress)
 
-    return await asyncio.get_running_loop().run_in_executor(services.cutting, work)
+    return await context.cut(work)
 
 
-@operation
+@operation(cancellable=True)
 async def stream_waveform(
     context: Context,
     uri: str,
@@ -76,7 +74,7 @@ async def stream_waveform(
             path=out,
         )
         if out is not None:
-            save(context, artifact, out)
+            save_new(context, artifact, out)
         return result
 
-    return await asyncio.get_running_loop().run_in_executor(services.cutting, work)
+    return await context.cut(work)

@@ -1,5 +1,7 @@
 """The registry: name, function and checked arguments of every operation."""
 
+import asyncio
+import functools
 import inspect
 import json
 import types
@@ -7,7 +9,7 @@ import typing
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, TypeVar, overload
 
 import pydantic
 import pydantic_core
@@ -28,6 +30,9 @@ from jackcapture.model.progress import Progress
 from jackcapture.protocol.messages import EngineState
 from jackcapture.settings import Settings
 from jackcapture.store import Store
+
+Result = TypeVar("Result")
+Function = Callable[..., Awaitable[Any]]
 
 
 class Services(Protocol):
@@ -58,12 +63,30 @@ class Services(Protocol):
         """Tell whether control is about to end, so that long work should; on any thread."""
 
 
+def _goes_on() -> None:
+    """Check a call that nobody can cancel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One call: the services, and where to tell how far it has come."""
+    """One call: the services, where to tell how far it has come, and the check whether it is to go on.
+
+    `progress` and `check` raise `OperationCancelledError` once the call was cancelled, if its operation is cancellable;
+    on any thread.
+    """
 
     services: Services
     progress: Progress
+    check: Callable[[], None] = _goes_on
+
+    async def cut(self, work: Callable[[], Result]) -> Result:
+        """Do work that blocks on a thread for it; it is not begun if the call was cancelled while it waited for one."""
+
+        def begin() -> Result:
+            self.check()
+            return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self.services.cutting, begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +94,10 @@ class Operation:
     """One operation as doors see it."""
 
     name: str
-    function: Callable[..., Awaitable[Any]]
+    function: Function
     arguments: type[pydantic.BaseModel]
     help: str
+    cancellable: bool = False
 
 
 _NAMED = 5  # of many unknown arguments
@@ -86,8 +110,28 @@ class _FailFast(pydantic.FailFast):
 OPERATIONS: dict[str, Operation] = {}
 
 
-def operation(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Register a function as the operation of its name."""
+@overload
+def operation(function: Function) -> Function: ...
+
+
+@overload
+def operation(*, cancellable: bool) -> Callable[[Function], Function]: ...
+
+
+def operation(
+    function: Function | None = None, *, cancellable: bool = False
+) -> Function | Callable[[Function], Function]:
+    """Register a function as the operation of its name.
+
+    One that is `cancellable` tells its progress, or checks, at every step, and undoes its work when that raises. All
+    others go on to their end, whatever their client does: a stream that is half started helps nobody.
+    """
+    if function is None:
+        return functools.partial(_register, cancellable=cancellable)
+    return _register(function, cancellable=cancellable)
+
+
+def _register(function: Function, *, cancellable: bool) -> Function:
     name = function.__name__
     _, *parameters = inspect.signature(function, eval_str=True).parameters.values()
     fields: dict[str, Any] = {
@@ -99,8 +143,13 @@ def operation(function: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitabl
     }
     config = pydantic.ConfigDict(extra="forbid", strict=True)
     arguments = pydantic.create_model(f"{name}_arguments", __config__=config, **fields)
-    OPERATIONS[name] = Operation(name, function, arguments, inspect.getdoc(function) or "")
+    OPERATIONS[name] = Operation(name, function, arguments, inspect.getdoc(function) or "", cancellable)
     return function
+
+
+def is_cancellable(name: str) -> bool:
+    """Tell whether calls of the operation `name` can be cancelled; False also if there is none."""
+    return name in OPERATIONS and OPERATIONS[name].cancellable
 
 
 async def call(context: Context, name: str, arguments: str) -> str:

@@ -1,13 +1,14 @@
 """Operations that cut ranges out of streams."""
 
 import asyncio
+import contextlib
 import os
 
 from jackcapture.control.copying import check_new_file
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.operations.artifacts import save
+from jackcapture.control.operations.artifacts import delete, save_new
 from jackcapture.control.operations.ranges import find_range
-from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.operations.registry import Context, Services, operation
 from jackcapture.control.slices.requests import (
     SliceOptions,
     SliceRequest,
@@ -15,14 +16,14 @@ from jackcapture.control.slices.requests import (
     parse_between_takes,
     parse_chase,
 )
-from jackcapture.errors import ConflictError, InvalidValueError
+from jackcapture.errors import ConflictError, InvalidValueError, OperationCancelledError
 from jackcapture.model.durations import duration_frames, parse_duration
 from jackcapture.model.results import SliceResult
 from jackcapture.model.streams import parse_sample_format
 from jackcapture.protocol.messages import StreamState
 
 
-@operation
+@operation(cancellable=True)
 async def stream_slice(
     context: Context,
     uri: str,
@@ -66,7 +67,7 @@ async def stream_slice(
     return await _cut(context, request, out)
 
 
-@operation
+@operation(cancellable=True)
 async def grab(
     context: Context, duration: str, uris: list[str] | None = None, out: str | None = None
 ) -> tuple[SliceResult, ...]:
@@ -89,11 +90,24 @@ async def grab(
     states = await services.streams.drained(stream.uri for stream in streams)
     pairs = [(stream, states[stream.uri]) for stream in streams if stream.uri in states]
     requests, clipped = _common_range(pairs, length_ns, f"last {duration}")
-    results = []
-    for request in requests:
-        path = None if out is None else os.path.join(out, _file_name(request))
-        results.append(await _cut(context, request, path, clipped=clipped))
+    results: list[SliceResult] = []
+    try:
+        for request in requests:
+            path = None if out is None else os.path.join(out, _file_name(request))
+            results.append(await _cut(context, request, path, clipped=clipped))
+    except OperationCancelledError:
+        await asyncio.to_thread(take_back, services, results)
+        raise
     return tuple(results)
+
+
+def take_back(services: Services, results: list[SliceResult]) -> None:
+    """Remove the slices that a call has made, and their files. Blocks."""
+    for result in results:
+        if result.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(result.path)
+        delete(services, result.artifact_id)
 
 
 async def _cut(context: Context, request: SliceRequest, out: str | None, *, clipped: bool = False) -> SliceResult:
@@ -107,10 +121,10 @@ async def _cut(context: Context, request: SliceRequest, out: str | None, *, clip
             services.supply.space.check_artifact(f"a slice of {definition.uri}", size)
         result, artifact = services.slicer.cut(request, context.progress, clipped=clipped, path=out)
         if out is not None:
-            save(context, artifact, out)
+            save_new(context, artifact, out)
         return result
 
-    return await asyncio.get_running_loop().run_in_executor(services.cutting, work)
+    return await context.cut(work)
 
 
 def _common_range(

@@ -84,11 +84,11 @@ class _Span:
 
 def extent(catalog: Catalog, stream: ManagedStream, state: StreamState | None) -> Extent:
     """Tell what exists of a stream; `state` is the engine's, just drained. Blocks. Raises `NotFoundError`."""
-    takes = catalog.takes(stream.uri)
-    if not takes:
+    last = catalog.last_take(stream.uri)
+    if last is None:
         raise NotFoundError(f"{stream.uri} has recorded nothing yet", uri=stream.uri)
-    head = takes[-1].end_sample
-    if state is not None and state.take_number == takes[-1].take.number:
+    head = last.end_sample
+    if state is not None and state.take_number == last.take.number:
         head = state.head_sample
     elif (live := stream.take) is not None:  # the loop may end the take meanwhile
         head = max(head, live.next_sample)

@@ -63,6 +63,7 @@ class Slicer:
             file = self._write(request, excerpt, progress)
 
             def add_row(sealed: Sealed) -> tuple[SliceResult, Artifact]:
+                progress(file.bytes, file.bytes, "bytes")  # the last step that may raise to cancel
                 result, artifact = self._describe(request, excerpt, sealed, file.metadata, clipped, path)
                 self.catalog.add_artifact(artifact, holds=[_hold_of(request, artifact)])
                 return result, artifact
@@ -81,6 +82,7 @@ class Slicer:
             file = write_whole(self.store, self.catalog, layout, counter(progress, layout.length))
 
             def add_row(sealed: Sealed) -> Artifact:
+                progress(file.bytes, file.bytes, "bytes")
                 made = replace(
                     virtual,
                     id=new_artifact_id("slice"),
@@ -222,7 +224,7 @@ class Slicer:
 
     def _capture_latency(self, stream: ManagedStream, excerpt: Excerpt) -> tuple[LatencyResult, ...]:
         """Give for each port the least and the most of all takes that the excerpt covers; nothing if none is known."""
-        by_take = {record.take.number: record.take.latencies for record in self.catalog.takes(stream.uri)}
+        by_take = {number: self.catalog.take(stream.uri, number).take.latencies for number in excerpt.takes}
         live = stream.take
         if live is not None and live.latencies:
             by_take[live.number] = live.latencies

@@ -64,7 +64,8 @@ def render_document(store: Store, layout: Layout, sample_range: tuple[int, int],
         "bytes": layout.length,
         "parts": [_part_as_json(part) for part in layout.parts],
     }
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    # Without indentation: only then json's encoder is the one in C, which takes a twentieth of the time.
+    return (json.dumps(document, sort_keys=True) + "\n").encode()
 
 
 def read_document(store: Store, artifact: Artifact) -> tuple[Layout, str]:
