@@ -1,4 +1,4 @@
-"""The catalog: the live truth about streams, takes, chunks, gaps, clocks and artifacts, in one SQLite file.
+"""The catalog: the live truth about streams, takes, chunks, gaps, clocks, sessions and artifacts, in one SQLite file.
 
 One process writes it (control holds the lock). A row never points to content that is not durable: the store has
 fsynced data and directory before a row is written.

@@ -329,13 +329,14 @@ class Audit:
         )
 
     def odd_holds(self) -> list[sqlite3.Row]:
-        """Give holds of an unknown kind, of no range, or of an artifact that is not there."""
+        """Give holds of an unknown kind, of no range, or of an artifact or a session that is not there."""
         return list(
             self._rows(
                 "SELECT uri, holds.kind, holder, from_sample, to_sample"
                 " FROM holds JOIN streams ON streams.id = stream_id"
-                " WHERE holds.kind NOT IN ('artifact', 'pin') OR from_sample >= to_sample OR from_sample < 0"
+                " WHERE holds.kind NOT IN ('artifact', 'pin', 'session') OR from_sample >= to_sample OR from_sample < 0"
                 " OR holds.kind = 'artifact' AND NOT EXISTS (SELECT 1 FROM artifacts WHERE artifacts.id = holder)"
+                " OR holds.kind = 'session' AND NOT EXISTS (SELECT 1 FROM sessions WHERE sessions.id = holder)"
                 " ORDER BY uri, from_sample"
             )
         )

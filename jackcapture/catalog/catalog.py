@@ -12,6 +12,7 @@ from jackcapture.catalog.connections import Connections, translated
 from jackcapture.catalog.keeping import Keeping, insert_holds
 from jackcapture.catalog.migration import migrate
 from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
+from jackcapture.catalog.sessions import SessionRows
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.retention import KEEP_ALL, Hold, Retention
@@ -26,6 +27,9 @@ class Catalog:
     keeping: Keeping
     """Retention, holds and removals."""
 
+    sessions: SessionRows
+    """Sessions, their segments and marks."""
+
     def __init__(self, path: str, store_uuid: str) -> None:
         """Open or make the catalog; raises `StorageDamagedError` if it is another store's or a newer version's."""
         self._connections = Connections(path)
@@ -34,6 +38,7 @@ class Catalog:
                 migrate(self._connections.writer, path)
             self._check_identity(path, store_uuid)
             self.keeping = Keeping(self._connections)
+            self.sessions = SessionRows(self._connections)
         except BaseException:
             self._connections.close()
             raise

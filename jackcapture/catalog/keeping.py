@@ -196,9 +196,21 @@ class Keeping:
     def mark_stream(self, uri: StreamUri) -> None:
         """Mark all chunks of a stream that is deleted.
 
-        Raises `ConflictError` while somebody else than its own artifacts holds some of it.
+        Raises `ConflictError` while a session has it, or somebody else than its own artifacts holds some of it.
         """
         with self._connections.write() as db:
+            sessions = [
+                row[0]
+                for row in db.execute(
+                    "SELECT sessions.id FROM sessions JOIN session_streams ON session = number"
+                    " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) ORDER BY number LIMIT 10",
+                    (uri,),
+                )
+            ]
+            if sessions:
+                raise ConflictError(
+                    f"{uri} is in the session {', '.join(sessions)}; delete that first", uri=uri, sessions=sessions
+                )
             pins = db.execute(
                 "SELECT kind, holder FROM holds WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind <> ?"
                 " ORDER BY holder",

@@ -1,4 +1,4 @@
--- The catalog, version 3. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
+-- The catalog, version 4. Times (`*_ns`) are nanoseconds since the Unix epoch; positions and lengths are frames.
 -- Change this file and add a migration of the next number together: a test compares what both give.
 
 -- Which store this catalog describes.
@@ -78,8 +78,8 @@ CREATE TABLE removals (
 -- Ranges of streams whose chunks are not removed, and who holds them.
 CREATE TABLE holds (
     stream_id INTEGER NOT NULL REFERENCES streams (id),
-    kind TEXT NOT NULL,                     -- artifact, pin
-    holder TEXT NOT NULL,                   -- the artifact's id, or the pin's name
+    kind TEXT NOT NULL,                     -- artifact, pin, session
+    holder TEXT NOT NULL,                   -- the artifact's id, the pin's name, or the session's id
     from_sample INTEGER NOT NULL,
     to_sample INTEGER NOT NULL,
     created_at_ns INTEGER NOT NULL,
@@ -142,3 +142,71 @@ CREATE TABLE artifact_tags (
     PRIMARY KEY (artifact_id, tag)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX artifact_tags_by_tag ON artifact_tags (tag);
+
+-- Several streams recorded together under one timeline.
+CREATE TABLE sessions (
+    number INTEGER PRIMARY KEY,             -- the newest has the greatest
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    status TEXT NOT NULL,                   -- created, playing, stopped, closed
+    settings TEXT NOT NULL,                 -- JSON object, its shape given by the mode
+    created_at_ns INTEGER NOT NULL,
+    closed_at_ns INTEGER
+) STRICT;
+
+CREATE TABLE session_streams (
+    session INTEGER NOT NULL REFERENCES sessions (number),
+    ordinal INTEGER NOT NULL,
+    stream_id INTEGER NOT NULL REFERENCES streams (id),
+    PRIMARY KEY (session, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX session_streams_by_stream ON session_streams (stream_id, session);
+
+-- One contiguous recording period of a session; `number` counts from 1 per session.
+CREATE TABLE segments (
+    session INTEGER NOT NULL REFERENCES sessions (number),
+    number INTEGER NOT NULL,
+    status TEXT NOT NULL,                   -- running, ended
+    start_frame INTEGER NOT NULL,           -- 64-bit JACK frame, the same for all its streams
+    started TEXT NOT NULL,                  -- JSON: all clocks at its ends; what is not known is left out
+    ended TEXT,                             -- NULL while it runs
+    PRIMARY KEY (session, number)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX segments_running ON segments (session) WHERE status = 'running';
+
+-- What a segment has of a stream: sample positions of one take.
+CREATE TABLE segment_ranges (
+    session INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    take_id INTEGER NOT NULL REFERENCES takes (id),
+    from_sample INTEGER NOT NULL,
+    to_sample INTEGER,                      -- NULL while the segment runs; the take may have ended before
+    is_own INTEGER NOT NULL,                -- 1: the take ends with the last segment that records it
+    PRIMARY KEY (session, segment, take_id),
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX segment_ranges_by_take ON segment_ranges (take_id);
+
+-- Named places in a session.
+CREATE TABLE marks (
+    session INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    segment INTEGER NOT NULL,
+    jack_frame INTEGER NOT NULL,            -- 64-bit
+    wall_clock_ns INTEGER NOT NULL,
+    created_at_ns INTEGER NOT NULL,
+    PRIMARY KEY (session, name),
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT, WITHOUT ROWID;
+
+-- Where a mark lies in the streams that recorded its frame.
+CREATE TABLE mark_positions (
+    session INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    stream_id INTEGER NOT NULL REFERENCES streams (id),
+    sample_position INTEGER NOT NULL,
+    PRIMARY KEY (session, name, stream_id),
+    FOREIGN KEY (session, name) REFERENCES marks (session, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX mark_positions_by_stream ON mark_positions (stream_id, name);

@@ -230,6 +230,8 @@ def status(result: dict[str, Any]) -> None:
         print(f"{name}: " + (f"process {process['pid']} since {process['since']}" if process else "not running"))
     store(result["store"])
     streams(result["streams"])
+    if result["sessions"]:
+        sessions(result["sessions"])
     for warning in result["warnings"]:
         print(f"warning: {warning}")
 
@@ -274,3 +276,39 @@ def clocks(result: dict[str, Any]) -> None:
     midi = result["midi_clock"]
     if midi is not None:
         print(f"  MIDI clock {midi['ticks']:g} ticks, {'running' if midi['is_running'] else 'stopped'}")
+
+
+def session(result: dict[str, Any]) -> None:
+    """Print one session."""
+    named = "" if result["name"] == result["id"] else f" ({result['name']})"
+    print(f"{result['id']}{named}: {result['mode']}, {result['status']}")
+    print(f"  {', '.join(result['streams'])}")
+    for segment in result["segments"]:
+        ended = segment["ended_at"]
+        print(
+            f"  segment {segment['id']}: {segment['started_at']['wall_clock']} to "
+            f"{'now' if ended is None else ended['wall_clock']}"
+        )
+        for uri, (first, last) in segment["sample_ranges"].items():
+            print(f"    {uri} {first} to {'now' if last is None else last}")
+    for found in result["marks"]:
+        mark(found, indent="  ")
+
+
+def mark(result: dict[str, Any], indent: str = "") -> None:
+    """Print one mark."""
+    print(f"{indent}mark {result['name']}: {result['wall_clock']}, in segment {result['segment']}")
+    for uri, position in result["positions"].items():
+        print(f"{indent}  {uri} {position}")
+
+
+def sessions(results: list[dict[str, Any]]) -> None:
+    """Print sessions as a table."""
+    if not results:
+        print("no sessions; 'jackcapture session create' makes one")
+        return
+    rows = [("SESSION", "NAME", "STATUS", "SEGMENTS", "MARKS", "STREAMS")]
+    for result in results:
+        counts = str(result["segment_count"]), str(result["mark_count"])
+        rows.append((result["id"], result["name"], result["status"], *counts, ", ".join(result["streams"])))
+    table(rows)

@@ -18,6 +18,7 @@ from jackcapture.control.events import EventPublisher
 from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
+from jackcapture.control.sessions.life_cycle import Sessions
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
@@ -55,6 +56,7 @@ class Control:
         self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
+        self.sessions = Sessions(store, catalog, self.contents, self.streams)
         self.retention = RetentionKeeper(catalog, self.contents, self.streams)
         self.disks = DiskWatch(
             settings.disk_low_seconds, self.supply, self.reads, self.streams.all, self.events.publish
@@ -150,6 +152,7 @@ class Control:
     async def _close(self) -> None:
         try:
             await self.streams.stop_all()
+            await self.sessions.end_all()
         except JackCaptureError as error:
             log.error("not everything could be stopped: %s", error)
         if self._server is not None:

@@ -33,7 +33,7 @@ def enter_definition(
 
 def render_definition(definition: StreamDefinition) -> bytes:
     """Give the bytes of a definition's document: the same for the same definition."""
-    return _rendered({"type": DEFINITION_TYPE, "version": 1, **definition.as_json()})
+    return rendered({"type": DEFINITION_TYPE, "version": 1, **definition.as_json()})
 
 
 def enter_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> Artifact:
@@ -49,7 +49,7 @@ def enter_manifest(store: Store, contents: Contents, catalog: Catalog, stream: S
         catalog.add_artifact(artifact)
         return artifact
 
-    return contents.enter_document(_rendered(document), add_row)
+    return contents.enter_document(rendered(document), add_row)
 
 
 def ensure_manifest(store: Store, contents: Contents, catalog: Catalog, stream: StreamRecord) -> None:
@@ -148,7 +148,8 @@ def render_manifest(store: Store, catalog: Catalog, stream: StreamRecord) -> dic
     }
 
 
-def _rendered(document: dict[str, Any]) -> bytes:
+def rendered(document: dict[str, Any]) -> bytes:
+    """Give the bytes of a document."""
     return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
 
 

@@ -83,6 +83,12 @@ class Streams:
             self._takes.note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
         return {stream_state.uri: stream_state for stream_state in state.streams}
 
+    @contextlib.asynccontextmanager
+    async def kept(self, uris: Iterable[str]) -> AsyncIterator[list[ManagedStream]]:
+        """Give streams that are neither started, stopped nor deleted until the block ends."""
+        async with _locked(self._named(uris)):
+            yield self._named(uris)  # again: one may have been deleted before it was locked
+
     # --- create, start, stop ---
 
     async def create(self, definition: StreamDefinition, retention: Retention = KEEP_ALL) -> ManagedStream:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from jackcapture.model.session_results import SessionSummary
+
 
 @dataclass(frozen=True, slots=True)
 class GapResult:
@@ -398,7 +400,7 @@ class StatusResult:
     engine: ProcessResult | None
     control: ProcessResult
     streams: tuple[StreamResult, ...]
-    sessions: tuple[Any, ...]
+    sessions: tuple[SessionSummary, ...]
     store: StoreResult
     warnings: tuple[str, ...]
 

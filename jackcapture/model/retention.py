@@ -62,6 +62,7 @@ class HolderKind(enum.StrEnum):
 
     ARTIFACT = "artifact"
     PIN = "pin"
+    SESSION = "session"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def check_rows(place: CheckPlace, audit: Audit) -> None:
             problems.add(
                 ProblemKind.HOLD_WITHOUT_HOLDER,
                 row["uri"],
-                f"{what}: it must be an artifact that is there, or a pin, and a range of samples",
+                f"{what}: it must be an artifact or a session that is there, or a pin, and a range of samples",
             )
         streams = audit.streams()
     for stream in streams:

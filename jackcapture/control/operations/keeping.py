@@ -40,7 +40,7 @@ async def stream_keep(
 
     `keep` is recorded time back from the newest (24h), `keep_bytes` a size (50GB, 2GiB, or a number), `keep_chunks` a
     number of sealed chunks. A limit that is not given is lifted; without any, everything is kept. Chunks that a slice,
-    or a pin, needs stay.
+    a pin or a session needs stay.
     """
     retention = parse_retention(keep, keep_bytes, keep_chunks)
     return describe_retention((await context.services.streams.keep(uri, retention)).record.retention)
@@ -106,6 +106,12 @@ async def artifact_delete(context: Context, artifact_id: str) -> DoneResult:
                 "damage; it goes with its stream",
                 artifact_id=artifact_id,
             )
+        if artifact.kind == "session":
+            raise InvalidValueError(
+                f"{artifact_id} is the document of {artifact.metadata.get('session_id')}; it goes with that, by "
+                "'session delete'",
+                artifact_id=artifact_id,
+            )
         delete(services, artifact_id)
 
     await asyncio.to_thread(check_and_delete)
@@ -117,7 +123,7 @@ async def store_gc(context: Context, dry_run: bool = False) -> GarbageResult:
     """Remove now what is beyond the streams' retention, which also happens by itself all the time.
 
     With `dry_run` nothing is removed: the result tells what would be, and why. `held` is what is beyond the retention
-    and stays, because a slice or a pin needs it. What a cancelled one has removed is gone.
+    and stays, because a slice, a pin or a session needs it. What a cancelled one has removed is gone.
     """
     services = context.services
     planned = await asyncio.to_thread(plan, services.catalog)

@@ -22,6 +22,7 @@ from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
+from jackcapture.control.sessions.life_cycle import Sessions
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
@@ -44,6 +45,7 @@ class Services(Protocol):
     slicer: Slicer
     supply: ChunkSupply
     streams: Streams
+    sessions: Sessions
     retention: RetentionKeeper
     link: EngineLink
     reads: PatientReads

@@ -40,7 +40,8 @@ async def stream_slice(
     """Cut the range from one place to another out of a stream, recorded or live, into an artifact.
 
     Places: start, head, -30s (before the head), sample:N, 2026-11-22T10:00:00.250Z, take:N.start, take:N.end,
-    transport:FRAME, bar:BAR.BEAT.TICK, each with an offset if that is wanted (head-30s, take:2.start+500ms).
+    session:ID.start, segment:N.end (of the newest session that has both), mark:NAME, transport:FRAME,
+    bar:BAR.BEAT.TICK, each with an offset if that is wanted (head-30s, take:2.start+500ms).
     `output_format` is wav (audio, unless given), flac, mid (MIDI, unless given) or raw (audio without a header; MIDI as
     records), `sample_format` f32, i24 or i16 (the stream's, unless given). `between_takes`: join (the next take follows
     at once), silence (as long as nothing was recorded) or error. `virtual` keeps only where the samples lie; the file

@@ -5,6 +5,7 @@ import os
 
 from jackcapture._version import VERSION
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.operations.sessions import session_list
 from jackcapture.control.operations.streams import describe_known_streams, reachable_engine
 from jackcapture.model.results import (
     DoneResult,
@@ -20,18 +21,18 @@ from jackcapture.protocol.messages import EngineState, PortList, PortsRequest
 
 @operation
 async def status(context: Context) -> StatusResult:
-    """Give the state of JACK, engine, control, streams and store."""
+    """Give the state of JACK, engine, control, streams, sessions and store."""
     services = context.services
     engine = await reachable_engine(context)
-    streams, store = await asyncio.gather(
-        describe_known_streams(context, services.streams.all(), engine), store_status(context)
+    streams, sessions, store = await asyncio.gather(
+        describe_known_streams(context, services.streams.all(), engine), session_list(context), store_status(context)
     )
     return StatusResult(
         jack=_jack(context, engine),
         engine=None if engine is None else ProcessResult(engine.pid, iso(engine.since_ns), engine.version),
         control=ProcessResult(os.getpid(), iso(services.started_at_ns), VERSION),
         streams=streams,
-        sessions=(),
+        sessions=sessions,
         store=store,
         warnings=(*(() if engine is None else engine.warnings), *services.disks.warnings()),
     )

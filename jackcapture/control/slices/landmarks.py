@@ -24,6 +24,7 @@ from jackcapture.model.places import (
     TransportPlace,
     WallClockPlace,
 )
+from jackcapture.model.sessions import SegmentRange
 from jackcapture.model.takes import NO_TRANSPORT
 from jackcapture.protocol.messages import StreamState
 
@@ -54,12 +55,13 @@ class Landmarks:
                 return self._transport(frame)
             case BarPlace():
                 return self._bar(anchor)
-            case SessionPlace(session_id):
-                raise NotFoundError(f"no session {session_id!r} has recorded {self.stream.uri}", session_id=session_id)
-            case SegmentPlace(number):
-                raise NotFoundError(f"no segment {number} of a session has {self.stream.uri}", segment=number)
+            case SessionPlace():
+                return self._session(anchor)
+            case SegmentPlace(number, end):
+                found = self.catalog.sessions.newest_range(self.stream.uri, number)
+                return self._end_of_range(found, end)
             case MarkPlace(name):
-                raise NotFoundError(f"{self.stream.uri} has no mark {name!r}", mark=name)
+                return self.catalog.sessions.newest_mark(self.stream.uri, name)
 
     def _take(self, place: TakePlace) -> int:
         takes = self.catalog.takes(self.stream.uri)
@@ -70,6 +72,19 @@ class Landmarks:
             f"{self.stream.uri} has no take {place.number}: it has the takes 1 to {takes[-1].take.number}",
             take=place.number,
         )
+
+    def _session(self, place: SessionPlace) -> int:
+        ranges = self.catalog.sessions.ranges_of(place.session_id, self.stream.uri)
+        if not ranges:
+            raise NotFoundError(
+                f"session {place.session_id!r} has recorded nothing of {self.stream.uri}", session_id=place.session_id
+            )
+        return self._end_of_range(ranges[0] if place.end is End.START else ranges[-1], place.end)
+
+    def _end_of_range(self, found: SegmentRange, end: End) -> int:
+        if end is End.START:
+            return found.from_sample
+        return self.existing.head_sample if found.to_sample is None else found.to_sample
 
     def _end_of(self, record: TakeRecord) -> int:
         return self.existing.head_sample if record.take.samples is None else record.end_sample

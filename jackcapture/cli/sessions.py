@@ -1,0 +1,79 @@
+"""Commands on sessions."""
+
+from typing import Annotated
+
+import typer
+
+from jackcapture.cli import text
+from jackcapture.cli.session import call, show
+
+Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    session = typer.Typer(help="Record streams together under one timeline.", no_args_is_help=True)
+    for name, function in (
+        ("create", _create),
+        ("play", _play),
+        ("stop", _stop),
+        ("close", _close),
+        ("mark", _mark),
+        ("list", _list),
+        ("status", _status),
+        ("delete", _delete),
+    ):
+        session.command(name)(function)
+    app.add_typer(session, name="session")
+
+
+def _create(
+    stream: Annotated[list[str] | None, typer.Option(help="stream://<device>/<name>, one or more.")] = None,
+    name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
+    mode: Annotated[str, typer.Option(help="passive: it records what comes.")] = "passive",
+) -> None:
+    """Define a session of streams that exist."""
+    show(call("session_create", streams=stream or [], name=name, mode=mode), text.session)
+
+
+def _play(session_id: Id) -> None:
+    """Begin the next segment: all streams record from one frame on."""
+    show(call("session_play", session_id=session_id), text.session)
+
+
+def _stop(
+    session_id: Id,
+    close: Annotated[bool, typer.Option("--close", help="Also close the session.")] = False,
+) -> None:
+    """End the segment; returns when everything is in the store."""
+    show(call("session_stop", session_id=session_id, close=close), text.session)
+
+
+def _close(session_id: Id) -> None:
+    """Close the session: nothing more can be recorded in it."""
+    show(call("session_close", session_id=session_id), text.session)
+
+
+def _mark(
+    session_id: Id,
+    name: Annotated[str, typer.Argument(help="A name for the moment; each once in a session.")],
+    at: Annotated[str | None, typer.Option(help="A place, such as -2s or segment:1.start; now unless given.")] = None,
+    stream: Annotated[str | None, typer.Option(help="The stream in which the place is looked for.")] = None,
+) -> None:
+    """Name a moment of the session, now or in the past."""
+    show(call("session_mark", session_id=session_id, name=name, at=at, stream=stream), text.mark)
+
+
+def _list() -> None:
+    """Show the newest sessions."""
+    show(call("session_list"), text.sessions)
+
+
+def _status(session_id: Id) -> None:
+    """Show a session with its segments and marks."""
+    show(call("session_status", session_id=session_id), text.session)
+
+
+def _delete(session_id: Id) -> None:
+    """Delete a session; what was recorded stays, as its streams' retention says."""
+    show(call("session_delete", session_id=session_id), lambda _: print(f"{session_id} is deleted"))

@@ -1,0 +1,96 @@
+"""The document of a session that is closed: what the store alone tells of it. Blocks."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from jackcapture.catalog import Catalog
+from jackcapture.catalog.catalog import new_artifact_id
+from jackcapture.control.contents import Contents
+from jackcapture.control.documents import rendered
+from jackcapture.model.artifacts import Artifact
+from jackcapture.model.sessions import SegmentClock, Session
+from jackcapture.store import Sealed, Store
+
+SESSION_TYPE = "application/vnd.jackcapture.session+json"
+
+
+def enter_session(
+    store: Store, contents: Contents, catalog: Catalog, session: Session, add: Callable[[Artifact], None]
+) -> None:
+    """Put the document of a session into the store; `add` enters its artifact, with what else changes."""
+    definitions = [catalog.stream(uri).definition_artifact for uri in session.streams]
+    manifests = [
+        manifest.id
+        for uri in session.streams
+        for manifest in catalog.artifacts(kind="manifest", stream_uri=uri, limit=1)
+    ]
+    hashes = [catalog.artifact(definition).content_hash for definition in definitions]
+
+    def add_row(sealed: Sealed) -> None:
+        add(
+            Artifact(
+                id=new_artifact_id("session-document"),  # not to be taken for the id of a session
+                kind="session",
+                content_hash=sealed.content.hash,
+                mime_type=SESSION_TYPE,
+                bytes=sealed.bytes,
+                created_at_ns=time.time_ns(),
+                parents=(*definitions, *manifests),
+                metadata={"session_id": session.id, "name": session.name},
+            )
+        )
+
+    contents.enter_document(rendered(render_session(store.uuid, session, hashes)), add_row)
+
+
+def render_session(store_uuid: str, session: Session, definition_hashes: list[str]) -> dict[str, Any]:
+    """Give a session with its segments and marks as JSON values; streams are named also by their definitions."""
+    return {
+        "type": SESSION_TYPE,
+        "version": 1,
+        "store_uuid": store_uuid,
+        "id": session.id,
+        "name": session.name,
+        "mode": session.mode.value,
+        "settings": dict(session.settings),
+        "created_at_ns": session.created_at_ns,
+        "closed_at_ns": session.closed_at_ns,
+        "streams": [
+            {"uri": uri, "definition_hash": definition}
+            for uri, definition in zip(session.streams, definition_hashes, strict=True)
+        ],
+        "segments": [
+            {
+                "number": segment.number,
+                "started": _clock(segment.started),
+                "ended": None if segment.ended is None else _clock(segment.ended),
+                "ranges": [
+                    {
+                        "stream_uri": it.uri,
+                        "take": it.take_number,
+                        "from_sample": it.from_sample,
+                        "to_sample": it.to_sample,
+                    }
+                    for it in segment.ranges
+                ],
+            }
+            for segment in session.segments
+        ],
+        "marks": [
+            {
+                "name": mark.name,
+                "segment": mark.segment,
+                "jack_frame": mark.jack_frame,
+                "wall_clock_ns": mark.wall_clock_ns,
+                "created_at_ns": mark.created_at_ns,
+                "positions": dict(mark.positions),
+            }
+            for mark in session.marks
+        ],
+    }
+
+
+def _clock(clock: SegmentClock) -> dict[str, Any]:
+    return {name: value for name, value in asdict(clock).items() if value is not None}
