@@ -33,7 +33,7 @@ hypothesis.settings.load_profile("jackcapture")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what runs with a real server: it is held to real time, so nothing else may run beside it."""
+    """Mark what runs with a real server: it is held to real time, so that little may run beside it."""
     for item in items:
         if not {"start_jack_server", "start_rig", "pipewire"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.realtime)
