@@ -24,6 +24,7 @@ from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError, StorageDamagedError
 from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
+from jackcapture.memory import Trimmer
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import Broadcast
 from jackcapture.protocol.sockets import make_runtime_directory
@@ -118,7 +119,9 @@ class Control:
 
     async def _watch_disks(self) -> None:
         """Look at the disks every second, whatever the engine does."""
+        trimmer = Trimmer()
         while True:
+            trimmer.tend()
             try:
                 await self.disks.look()
             except Exception:

@@ -23,6 +23,7 @@ from jackcapture.engine.ring import Anchor
 from jackcapture.engine.streams import EngineStreams
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import InvalidValueError, JackCaptureError, UnreachableError
+from jackcapture.memory import Trimmer
 from jackcapture.model.takes import RUNNING
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import (
@@ -149,8 +150,10 @@ class EngineDaemon:
         poller.register(self._router, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
         poller.register(self._publisher.fileno(), zmq.POLLIN)
+        trimmer = Trimmer()
         try:
             while not self._ending:
+                trimmer.tend()
                 is_waiting = self.streams.awaits_cycle() or self.outputs.awaits_cycle()
                 interval = CYCLE_WAIT if is_waiting else HEAD_INTERVAL
                 ready = dict(poller.poll(int(1000 * interval)))
