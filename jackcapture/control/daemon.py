@@ -72,6 +72,7 @@ class Control:
         self._ending = asyncio.Event()
         self._server: Server | None = None
         self._looks = 0
+        self._is_tidy = False
 
     async def engine_state(self) -> messages.EngineState:
         """Ask the engine for its state, streams included; raises `UnreachableError`."""
@@ -134,7 +135,7 @@ class Control:
             state = await self._engine.ensure()
             await self.streams.reconcile(state, asked_at)
             self._looks += 1
-            if self._looks == _TIDY_AT:
+            if self._looks >= _TIDY_AT and not self._is_tidy:
                 await self._tidy(state)
         except JackCaptureError as error:
             log.error("%s", error)
@@ -144,9 +145,11 @@ class Control:
     async def _tidy(self, engine: messages.EngineState) -> None:
         in_use = await self.streams.staging_in_use(engine)
         if in_use is None:
-            log.warning("staging may hold what is left of a take; nothing is removed from it")
+            if self._looks == _TIDY_AT:
+                log.warning("staging may hold what is left of a take; nothing is removed from it until that is entered")
             return
         await asyncio.to_thread(discard_orphans, self.store, self.contents, in_use, self.started_at_ns)
+        self._is_tidy = True
 
     def _on_broadcast(self, broadcast: Broadcast, data: bytes) -> None:
         self.events.forward(data)
