@@ -197,15 +197,9 @@ class GarbageRun:
 
 
 @dataclass(frozen=True, slots=True)
-class HeldRun:
-    """Neighbouring chunks of a take that are beyond its retention and stay: `held_by` says because of what."""
+class HeldRun(GarbageRun):
+    """Such a run that stays all the same: `held_by` says because of what."""
 
-    stream_uri: str
-    take: int
-    sample_range: tuple[int, int]
-    chunks: int
-    bytes: int
-    reason: str
     held_by: str
 
 
