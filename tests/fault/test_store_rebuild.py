@@ -1,5 +1,6 @@
 """`store rebuild`: a new catalog from the store alone; whatever lies in content is in it, and the check is clean."""
 
+import errno
 import json
 import os
 import shutil
@@ -18,7 +19,7 @@ from jackcapture.control.maintenance.rebuild import rebuild_store
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer
-from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
+from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError, StorageFullError
 from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.addresses import Content
 from jackcapture.model.results import RebuildResult
@@ -27,6 +28,7 @@ from jackcapture.model.takes import ClockSnapshot, Gap
 from jackcapture.model.uris import StreamUri
 from jackcapture.settings import Settings
 from jackcapture.store import Files, Store
+from parts.disks import SmallDisk
 from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore
 
 FAR = 1 << 62
@@ -296,6 +298,65 @@ def test_the_log_of_a_catalog_that_is_not_there_is_moved_away(kept: KeptStore) -
     assert aside.name.endswith("-wal")
     assert aside.read_bytes() == b"rows of the old one"
     assert_clean(kept)
+
+
+def test_a_catalog_that_somebody_reads_stays(kept: KeptStore) -> None:
+    """Its log cannot be merged then; put aside, it would leave the old catalog without its newest rows for a moment."""
+    writer, reader = sqlite3.connect(kept.catalog), sqlite3.connect(kept.catalog, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM streams").fetchone()
+    writer.execute("UPDATE streams SET keep_chunks = 12345 WHERE uri = ?", (IDLE,))
+    writer.commit()
+    names = set(os.listdir(kept.root))
+    with pytest.raises(ConflictError, match="another process reads"):
+        rebuild(kept, force=True)
+    assert set(os.listdir(kept.root)) == names | {STORE_LOCK}
+    reader.close()
+    result = rebuild(kept, force=True)
+    writer.close()
+    assert result.replaced is not None
+    old = sqlite3.connect(result.replaced)
+    assert old.execute("SELECT keep_chunks FROM streams WHERE uri = ?", (IDLE,)).fetchone() == (12345,)
+    old.close()
+    assert_clean(kept)
+
+
+def test_a_log_for_which_the_disk_has_no_room_stays_with_its_catalog(kept: KeptStore, small_disk: SmallDisk) -> None:
+    disk = small_disk(16 << 20)
+    copy = KeptStore(disk / "store")
+    shutil.copytree(kept.root, copy.root)
+    writer = sqlite3.connect(copy.catalog)
+    writer.execute("CREATE TABLE more (data BLOB)")
+    writer.execute("INSERT INTO more VALUES (zeroblob(?))", (2 << 20,))
+    writer.commit()
+    shutil.copytree(copy.root, disk / "left")  # as a kill leaves it
+    writer.close()
+    left = KeptStore(disk / "left")
+    files = {path.name: path.read_bytes() for path in left.root.glob("catalog.db*") if path.suffix != ".db-shm"}
+    filler = disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - (1 << 20))
+    with pytest.raises(StorageFullError, match=r"catalog\.db: .*make room"):
+        rebuild(left, force=True)
+    assert {path.name for path in left.root.glob("catalog.db*")} - {"catalog.db-shm"} == files.keys()
+    filler.unlink()
+    assert left.query("SELECT length(data) FROM more") == [2 << 20]
+    assert_clean(left)
+
+
+def test_without_hard_links_and_without_room_for_a_copy_the_old_catalog_stays(kept: KeptStore) -> None:
+    class FilesWithoutRoom(Files):
+        def link(self, source: str, target: str) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+        def fallocate(self, fd: int, size: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    names, before = set(os.listdir(kept.root)), kept.catalog.read_bytes()
+    with pytest.raises(StorageFullError, match=rf"replaced.*{len(before)} bytes needed"):
+        rebuild_store(CheckPlace(str(kept.root), files=FilesWithoutRoom()), force=True)
+    assert set(os.listdir(kept.root)) == names
+    assert kept.catalog.read_bytes() == before
 
 
 # --- interruptions

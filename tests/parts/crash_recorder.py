@@ -226,7 +226,8 @@ class Recording:
 
         Nothing of it is durable, as a catalog that is being made has `synchronous = OFF`. But before SQLite lets go of
         the log of the catalog that is in use, it has merged it into the file, and has synced that: the one fsync of
-        SQLite's that is relied upon here.
+        SQLite's that is relied upon here. Of -shm, the index of a log, only the name counts: whoever opens a catalog
+        first makes it anew.
         """
         if self._catalog_file is None:
             return
@@ -248,6 +249,8 @@ class Recording:
         if before is None:
             before = Image(b"", _MODE_OF_SQLITE)
             self.born(path, "create by SQLite", before.mode)
+        if path.endswith("-shm"):
+            return False
         inode = self.inode_at(path)
         data, mode = Path(path).read_bytes(), stat.S_IMODE(os.lstat(path).st_mode)
         if mode != before.mode:

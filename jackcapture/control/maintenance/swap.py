@@ -140,8 +140,7 @@ def _put_aside(place: CheckPlace, aside: str) -> None:
             try:
                 copy_file(files, path, aside, size, 0o600)
             except BaseException:
-                with contextlib.suppress(OSError):
-                    files.unlink(aside)
+                _remove_if_possible(place, aside)
                 raise
     sync_directory(files, place.root)
 
@@ -161,11 +160,21 @@ def write_description(place: CheckPlace, identity: str) -> None:
     unfinished = f"{path}.rebuilt"
     data = describe_store(identity)
     with translated(files, path, needed=len(data)):
-        fd = files.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            write_all(files, fd, memoryview(data))
-            files.fsync(fd)
-        finally:
-            files.close(fd)
-        files.rename(unfinished, path)
+            fd = files.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                write_all(files, fd, memoryview(data))
+                files.fsync(fd)
+            finally:
+                files.close(fd)
+            files.rename(unfinished, path)
+        except BaseException:
+            _remove_if_possible(place, unfinished)
+            raise
         sync_directory(files, place.root)
+
+
+def _remove_if_possible(place: CheckPlace, path: str) -> None:
+    # Otherwise it stays; that must not hide what went wrong.
+    with contextlib.suppress(OSError):
+        place.files.unlink(path)
