@@ -36,7 +36,7 @@ class Rebuilt:
         self._log = _data(before, _LOG)
         self._new: dict[bytes, frozenset[str]] = {}  # with the names of content that rows point to
         for event in log.events:
-            is_placed = isinstance(event, Names) and any(change[0] == CATALOG for change in event.changes)
+            is_placed = isinstance(event, Names) and dict(event.changes).get(CATALOG) is not None
             if is_placed and not self._new:
                 self._merged = _data(disk.present(), _CATALOG)  # the old one, as SQLite has merged its log into it
             disk.apply(event)
@@ -87,9 +87,7 @@ class Rebuilt:
             raise PowerCutError("old", "the old catalog is gone")
 
     def _is_old(self, state: State, data: bytes) -> bool:
-        assert self._old is not None
-        assert self._merged is not None
-        if self._merged == self._old:
+        if self._old is None or self._merged is None or self._merged == self._old:
             return data == self._old
         if data == self._merged:
             return True
