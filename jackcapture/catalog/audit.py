@@ -29,6 +29,14 @@ _ALL = 2**31 - 1
 _NULL_VALUE = re.compile(r"NULL value in (\w+)\.(\w+)", re.ASCII)
 
 
+def is_empty(path: str) -> bool:
+    """Tell whether a catalog's file has no bytes: SQLite would take a log beside it for a stray one, and remove it."""
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class StreamRow:
     """A stream; `definition` is None if what the row says is no definition."""
@@ -59,7 +67,7 @@ class Audit:
     def __init__(self, path: str, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Open the catalog; raises `StorageDamagedError` for what is none, of whatever store."""
         self.path = path
-        if os.path.exists(path) and os.path.getsize(path) == 0:  # SQLite would take a log for a stray one and remove it
+        if is_empty(path):
             raise StorageDamagedError(f"{path} is empty", path=path)
         with translated(path):
             # mode=rw: a missing file is an error, and what a crash left in the WAL is read.

@@ -33,9 +33,8 @@ class NewCatalog:
     def __init__(self, path: str, store_uuid: str, files: Files) -> None:
         self.path = path
         self._files = files
-        with files_translated(files, path):
-            self._remove()
         with files_translated(files, path), translated(path):
+            self._remove()
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._db.row_factory = sqlite3.Row

@@ -1,7 +1,7 @@
 """Every state that a power cut may leave of a catalog that is made anew; `parts.crash_model` has the rule.
 
-After each of them there is the old catalog or the new one, whole and with no other's log (or none, where there was
-none), all content, and whatever the old one was; and the rebuild can be run again.
+After each of them there is the old catalog or the new one (or none, where there was none), whole and without a log of
+the other; all content; and, once the new one is there, the old one beside it. And the rebuild can be run again.
 """
 
 import shutil

@@ -78,6 +78,15 @@ def slice_bytes(store: Store, catalog: Catalog, first: int, last: int) -> bytes:
     return Path(store.path(Content(result.content_hash))).read_bytes()
 
 
+def test_a_directory_in_the_place_of_the_catalog_is_moved_away(kept: KeptStore) -> None:
+    kept.catalog.unlink()
+    kept.catalog.mkdir()
+    result = rebuild(kept)
+    assert result.replaced is not None
+    assert Path(result.replaced).is_dir()
+    assert_clean(kept)
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no database at all", bytes(50_000)])
 def test_what_documents_tell_is_all_there_again(kept: KeptStore, content: bytes | None) -> None:
     store, catalog = opened(kept)

@@ -350,7 +350,7 @@ def _some_choices(
 def _single(parts: Sequence[_Part], limit: int, chance: random.Random) -> list[int]:
     """Choose the parts that are to differ from all others."""
     sectors: dict[int, list[int]] = {}
-    chosen = []
+    chosen: list[int] = []
     for at, part in enumerate(parts):
         (sectors.setdefault(part.inode, []) if isinstance(part.what, int) else chosen).append(at)
     for those in sectors.values():

@@ -92,10 +92,9 @@ class Rebuilt:
         if data == self._merged:
             return True
         # It is being merged: SQLite does that again, with the log that is there.
-        pieces = [data[at : at + SECTOR] for at in range(0, len(data), SECTOR)]
+        pieces = [slice(at, at + SECTOR) for at in range(0, len(data), SECTOR)]
         return _data(state, _LOG) == self._log and all(
-            piece in (self._old[at * SECTOR :][:SECTOR], self._merged[at * SECTOR :][:SECTOR])
-            for at, piece in enumerate(pieces)
+            data[piece] in (self._old[piece], self._merged[piece]) for piece in pieces
         )
 
     # --- for real ---

@@ -4,9 +4,10 @@ import contextlib
 import datetime
 import os
 import sqlite3
+import stat
 from dataclasses import dataclass, field
 
-from jackcapture.catalog.audit import Audit
+from jackcapture.catalog.audit import Audit, is_empty
 from jackcapture.catalog.connections import translated as catalog_errors
 from jackcapture.catalog.migration import VERSION
 from jackcapture.catalog.rebuilding import SUFFIXES
@@ -71,7 +72,7 @@ def place_catalog(place: CheckPlace, new: str) -> str | None:
     """Make the catalog at `new` durable and the store's; give where the old one lies now, None if there was none.
 
     Raises `ConflictError` if somebody reads the old one, `StorageFullError` and `StorageError`; the old one is still
-    the store's then.
+    the store's then, unless it was the last fsync that failed.
     """
     files, path = place.files, place.catalog_path
     with translated(files, path):
@@ -97,7 +98,7 @@ def _merge_log(path: str) -> None:
 
     What could be read and is not merged must not be put aside: meanwhile the old catalog would lack its newest rows.
     """
-    if not os.path.lexists(path) or os.path.getsize(path) == 0:  # of an empty file SQLite would remove the log
+    if not os.path.exists(path) or is_empty(path):
         return
     try:
         connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
@@ -134,15 +135,23 @@ def _put_aside(place: CheckPlace, aside: str) -> None:
     files, path = place.files, place.catalog_path
     try:
         files.link(path, aside)
-    except OSError:  # no hard links there; a rename would leave no catalog for a moment
-        size = files.stat(path).st_size
-        with translated(files, aside, needed=size):
-            try:
-                copy_file(files, path, aside, size, 0o600)
-            except BaseException:
-                _remove_if_possible(place, aside)
-                raise
+    except OSError:  # no hard links there
+        status = files.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            _copy(place, path, aside, status.st_size)
+        else:  # whatever that is, it is no catalog
+            files.rename(path, aside)
     sync_directory(files, place.root)
+
+
+def _copy(place: CheckPlace, path: str, aside: str, size: int) -> None:
+    # A rename would leave no catalog until the new one has its name.
+    with translated(place.files, aside, needed=size):
+        try:
+            copy_file(place.files, path, aside, size, 0o600)
+        except BaseException:
+            _remove_if_possible(place, aside)
+            raise
 
 
 def _put_log_aside(place: CheckPlace, aside: str) -> None:
