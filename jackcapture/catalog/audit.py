@@ -29,6 +29,14 @@ _ALL = 2**31 - 1
 _NULL_VALUE = re.compile(r"NULL value in (\w+)\.(\w+)", re.ASCII)
 
 
+def is_empty(path: str) -> bool:
+    """Tell whether a catalog's file has no bytes: SQLite would take a log beside it for a stray one, and remove it."""
+    try:
+        return os.path.getsize(path) == 0
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class StreamRow:
     """A stream; `definition` is None if what the row says is no definition."""
@@ -59,6 +67,8 @@ class Audit:
     def __init__(self, path: str, is_cancelled: Callable[[], bool] = lambda: False) -> None:
         """Open the catalog; raises `StorageDamagedError` for what is none, of whatever store."""
         self.path = path
+        if is_empty(path):
+            raise StorageDamagedError(f"{path} is empty", path=path)
         with translated(path):
             # mode=rw: a missing file is an error, and what a crash left in the WAL is read.
             self._db = sqlite3.connect(
@@ -94,8 +104,7 @@ class Audit:
         application = self._db.execute("PRAGMA application_id").fetchone()[0]
         self.version = version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
         if application != APPLICATION_ID:
-            what = "is empty" if os.path.getsize(self.path) == 0 else "is a SQLite database, but no catalog"
-            raise StorageDamagedError(f"{self.path} {what}", path=self.path)
+            raise StorageDamagedError(f"{self.path} is a SQLite database, but no catalog", path=self.path)
         if not 1 <= version <= VERSION:
             raise StorageDamagedError(
                 f"{self.path} is a catalog of version {version}; this jackcapture reads up to {VERSION}: use a newer "

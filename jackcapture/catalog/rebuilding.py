@@ -17,6 +17,8 @@ from jackcapture.model.retention import Hold, HolderKind, Removal, Retention
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, Take
 from jackcapture.model.uris import StreamUri
+from jackcapture.store import Files
+from jackcapture.store.failures import translated as files_translated
 
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 """Of the files that SQLite may keep for one database."""
@@ -25,13 +27,14 @@ SUFFIXES = ("", "-wal", "-shm", "-journal")
 class NewCatalog:
     """A catalog that is being made at `path`, as a context manager; what was there is replaced. For one thread.
 
-    `close` makes it a whole one, in one file, which the caller makes durable.
+    `finish` makes it a whole one, in one file, which the caller makes durable and renames. On any error it is removed.
     """
 
-    def __init__(self, path: str, store_uuid: str) -> None:
+    def __init__(self, path: str, store_uuid: str, files: Files) -> None:
         self.path = path
-        self._remove()
-        with translated(path):
+        self._files = files
+        with files_translated(files, path), translated(path):
+            self._remove()
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._db.row_factory = sqlite3.Row
@@ -41,10 +44,11 @@ class NewCatalog:
                 migrate(self._db, path)
                 self._db.execute("BEGIN")
                 self._db.execute("INSERT INTO identity VALUES (?)", (store_uuid,))
+                os.chmod(path, 0o600)
             except BaseException:
                 self._db.close()
+                self._remove_if_possible()
                 raise
-        os.chmod(path, 0o600)
 
     def __enter__(self) -> "NewCatalog":
         return self
@@ -54,12 +58,17 @@ class NewCatalog:
     ) -> None:
         self._db.close()
         if error is not None:
+            self._remove_if_possible()
+
+    def _remove_if_possible(self) -> None:
+        # If it stays, the next one removes it; that must not hide what went wrong.
+        with contextlib.suppress(OSError):
             self._remove()
 
     def _remove(self) -> None:
         for suffix in SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path + suffix)
+                self._files.unlink(self.path + suffix)
 
     def finish(self) -> None:
         """Complete the file; nothing can be added any more."""

@@ -28,6 +28,36 @@ def _temporary(path: str, target: str) -> str:
     return f"{os.path.dirname(target)}/.copy-{os.path.basename(path)}"
 
 
+def copy_file(files: Files, path: str, target: str, size: int, mode: int) -> None:
+    """Make a durable copy of the first `size` bytes of a file, under a new name, which is not made durable.
+
+    Errors of `files` come out as OSError; raises `StorageDamagedError` if the file is shorter. What there is of the
+    copy then, the caller removes.
+    """
+    buffer = memoryview(bytearray(min(_PIECE, size)))
+    source = files.open(path, os.O_RDONLY)
+    try:
+        copy = files.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _WRITABLE_MODE)
+        try:
+            if size:
+                files.fallocate(copy, size)
+            done = 0
+            while done < size:
+                length = files.read(source, buffer[: size - done], done)
+                if length == 0:
+                    raise StorageDamagedError(
+                        f"{path} became shorter while it was copied: {done} bytes of {size}",
+                        path=path,
+                    )
+                done += files.write(copy, buffer[:length], done)
+            files.fchmod(copy, mode)
+            files.fsync(copy)
+        finally:
+            files.close(copy)
+    finally:
+        files.close(source)
+
+
 class Sealer:
     """Moves finished files into content.
 
@@ -151,36 +181,10 @@ class Sealer:
         self.remove(temporary)
         try:
             with translated(self._files, temporary, needed=size):
-                self._copy_bytes(path, temporary, size)
+                copy_file(self._files, path, temporary, size, _SEALED_MODE)
             return self._place(temporary, target)
         finally:
             self._remove_if_possible(temporary)
-
-    def _copy_bytes(self, path: str, temporary: str, size: int) -> None:
-        files = self._files
-        buffer = memoryview(bytearray(min(_PIECE, size)))
-        source = files.open(path, os.O_RDONLY)
-        try:
-            target = files.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _WRITABLE_MODE)
-            try:
-                if size:
-                    files.fallocate(target, size)
-                done = 0
-                while done < size:
-                    length = files.read(source, buffer[: size - done], done)
-                    if length == 0:
-                        raise StorageDamagedError(
-                            f"{path} became shorter while it was copied: {done} bytes of {size}",
-                            path=path,
-                        )
-                    written = files.write(target, buffer[:length], done)
-                    done += written
-                files.fchmod(target, _SEALED_MODE)
-                files.fsync(target)
-            finally:
-                files.close(target)
-        finally:
-            files.close(source)
 
     def _check_existing(self, target: str, size: int) -> None:
         status = self._files.stat(target)

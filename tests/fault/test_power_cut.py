@@ -1,9 +1,10 @@
 """Every state that a power cut may leave of what store and control do; `parts.crash_model` has the rule.
 
-Something new that changes files or rows (a collection of what is not needed any more, a catalog that is made anew) is
-one function of `Session` more in `SCENARIOS`: it does its work with `session.store` and `session.tape.catalog`,
-promises what it tells others is safe and withdraws what may go. What it does by other means than `store.Files` it notes
-with `Recording.written`. Each also needs mutants in `MUTANTS`: a check that finds nothing proves nothing.
+Something new that changes files or rows (a collection of what is not needed any more) is one function of `Session`
+more in `SCENARIOS`: it does its work with `session.store` and `session.tape.catalog`, promises what it tells others is
+safe and withdraws what may go. What it does by other means than `store.Files` it notes with `Recording.written`. Each
+also needs mutants in `MUTANTS`: a check that finds nothing proves nothing. A catalog that is made anew is in
+`test_rebuild_power_cut.py`.
 """
 
 import asyncio

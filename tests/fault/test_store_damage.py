@@ -465,6 +465,15 @@ def test_each_damage_is_one_problem(kept: KeptStore, plant: Callable[[KeptStore]
     assert kinds_of(check(kept).problems) == [expected]
 
 
+def test_the_log_of_an_empty_catalog_is_left(kept: KeptStore) -> None:
+    """SQLite would remove it."""
+    log = kept.root / "catalog.db-wal"
+    log.write_bytes(b"all that is left of the rows")
+    expected = empty_catalog(kept)
+    assert kinds_of(check(kept).problems) == [expected]
+    assert log.read_bytes() == b"all that is left of the rows"
+
+
 # --- bytes
 
 

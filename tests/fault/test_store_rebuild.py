@@ -1,5 +1,6 @@
 """`store rebuild`: a new catalog from the store alone; whatever lies in content is in it, and the check is clean."""
 
+import errno
 import json
 import os
 import shutil
@@ -15,10 +16,11 @@ from jackcapture.control.contents import Contents
 from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.control.maintenance.offline import check_offline, rebuild_offline
 from jackcapture.control.maintenance.rebuild import rebuild_store
+from jackcapture.control.maintenance.swap import place_catalog
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer
-from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
+from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError, StorageFullError
 from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.addresses import Content
 from jackcapture.model.results import RebuildResult
@@ -27,6 +29,7 @@ from jackcapture.model.takes import ClockSnapshot, Gap
 from jackcapture.model.uris import StreamUri
 from jackcapture.settings import Settings
 from jackcapture.store import Files, Store
+from parts.disks import SmallDisk
 from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore
 
 FAR = 1 << 62
@@ -73,6 +76,15 @@ def slice_bytes(store: Store, catalog: Catalog, first: int, last: int) -> bytes:
     request = SliceRequest(stream, None, first, last, SliceOptions("wav"), "here to there")
     result, _ = Slicer(store, catalog, Contents(store, catalog)).cut(request, quiet)
     return Path(store.path(Content(result.content_hash))).read_bytes()
+
+
+def test_a_directory_in_the_place_of_the_catalog_is_moved_away(kept: KeptStore) -> None:
+    kept.catalog.unlink()
+    kept.catalog.mkdir()
+    result = rebuild(kept)
+    assert result.replaced is not None
+    assert Path(result.replaced).is_dir()
+    assert_clean(kept)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no database at all", bytes(50_000)])
@@ -296,6 +308,64 @@ def test_the_log_of_a_catalog_that_is_not_there_is_moved_away(kept: KeptStore) -
     assert aside.name.endswith("-wal")
     assert aside.read_bytes() == b"rows of the old one"
     assert_clean(kept)
+
+
+def test_a_catalog_that_somebody_reads_stays(kept: KeptStore) -> None:
+    """Its log cannot be merged then; put aside, it would leave the old catalog without its newest rows for a moment."""
+    writer, reader = sqlite3.connect(kept.catalog), sqlite3.connect(kept.catalog, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM streams").fetchone()
+    writer.execute("UPDATE streams SET keep_chunks = 12345 WHERE uri = ?", (IDLE,))
+    writer.commit()
+    names = set(os.listdir(kept.root))
+    with pytest.raises(ConflictError, match="another process reads"):
+        rebuild(kept, force=True)
+    assert set(os.listdir(kept.root)) == names | {STORE_LOCK}
+    reader.close()
+    result = rebuild(kept, force=True)
+    writer.close()
+    assert result.replaced is not None
+    old = sqlite3.connect(result.replaced)
+    assert old.execute("SELECT keep_chunks FROM streams WHERE uri = ?", (IDLE,)).fetchone() == (12345,)
+    old.close()
+    assert_clean(kept)
+
+
+def test_a_log_for_which_the_disk_has_no_room_stays_with_its_catalog(kept: KeptStore, small_disk: SmallDisk) -> None:
+    disk = small_disk(16 << 20)
+    copy, left = KeptStore(disk / "store"), KeptStore(disk / "left")
+    shutil.copytree(kept.root, copy.root)
+    writer = sqlite3.connect(copy.catalog)
+    writer.execute("CREATE TABLE more (data BLOB)")
+    writer.execute("INSERT INTO more VALUES (zeroblob(?))", (2 << 20,))
+    writer.commit()
+    shutil.copytree(copy.root, left.root)  # as a kill leaves it
+    writer.close()
+    new = shutil.copy(kept.catalog, f"{left.catalog}.new")
+    names = set(os.listdir(left.root))
+    space, filler = os.statvfs(disk), disk / "filler"
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, space.f_bavail * space.f_frsize - (1 << 20))
+    with pytest.raises(StorageFullError, match=r"catalog\.db: .*make room"):
+        place_catalog(CheckPlace(str(left.root)), new)
+    assert set(os.listdir(left.root)) == names
+    filler.unlink()
+    assert left.query("SELECT length(data) FROM more") == [2 << 20]
+
+
+def test_without_hard_links_and_without_room_for_a_copy_the_old_catalog_stays(kept: KeptStore) -> None:
+    class FilesWithoutRoom(Files):
+        def link(self, source: str, target: str) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+        def fallocate(self, fd: int, size: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    names, before = set(os.listdir(kept.root)), kept.catalog.read_bytes()
+    with pytest.raises(StorageFullError, match=rf"replaced.*{len(before)} bytes needed"):
+        rebuild_store(CheckPlace(str(kept.root), files=FilesWithoutRoom()), force=True)
+    assert set(os.listdir(kept.root)) == names
+    assert kept.catalog.read_bytes() == before
 
 
 # --- interruptions

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from blake3 import blake3
@@ -83,17 +82,16 @@ def check(
     which says where the power cut was.
     """
     checked = Checked()
-    distinct: dict[object, PowerCut] = {}
+    chosen = _Spread(recoveries)
     for cut in power_cuts(log, limit=limit, seed=_SEED, since=since):
         checked.states += 1
         with _named(log, cut):
             look(cut)
         if recover is not None:
-            distinct.setdefault((cut.state.key, cut.catalog and cut.catalog.data, cut.promised), cut)
+            chosen.add(cut)
     if recover is not None:
-        step = max(1, -(-len(distinct) // recoveries))
         folder = _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None  # many fsyncs, and none of them is looked at
-        for cut in islice(distinct.values(), 0, None, step):
+        for cut in chosen.cuts:
             with tempfile.TemporaryDirectory(prefix="jackcapture-cut-", dir=folder) as base:
                 cut.state.make(Path(base))
                 if cut.catalog is not None:
@@ -102,6 +100,28 @@ def check(
                     recover(Path(base), cut)
             checked.recovered += 1
     return checked
+
+
+class _Spread:
+    """At most so many of the distinct power cuts that are added, spread over all; it holds no others."""
+
+    def __init__(self, most: int) -> None:
+        self.cuts: list[PowerCut] = []
+        self._most = most
+        self._step = 1
+        self._known: set[int] = set()
+
+    def add(self, cut: PowerCut) -> None:
+        key = hash((cut.state.key, cut.catalog and cut.catalog.data, cut.promised))
+        if key in self._known:
+            return
+        if len(self._known) % self._step == 0:
+            if len(self.cuts) == self._most:
+                self.cuts = self.cuts[::2]
+                self._step *= 2
+            if len(self._known) % self._step == 0:
+                self.cuts.append(cut)
+        self._known.add(key)
 
 
 @contextmanager
@@ -144,7 +164,7 @@ def looks_made(cut: PowerCut) -> None:
 
 
 def _look(cut: PowerCut, waiting: Iterable[Waiting]) -> None:
-    content = _whole_content(cut.state)
+    content = whole_content(cut.state)
     catalog = cut.catalog
     if catalog is None and (file := cut.state.files.get(f"{STORE}/{CATALOG}")) is not None:
         catalog = snapshot_of(file.data)
@@ -161,7 +181,7 @@ def _look(cut: PowerCut, waiting: Iterable[Waiting]) -> None:
             raise PowerCutError("chunk", f"{wanted.path} is neither whole in staging nor in content")
 
 
-def _whole_content(state: State) -> set[str]:
+def whole_content(state: State) -> set[str]:
     """Give the hashes of all content; each must be what its name says, whether a row points to it or not.
 
     Also without a row: `seal` of the same bytes takes what has their name, and looks at no more than its size.

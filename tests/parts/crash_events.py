@@ -137,3 +137,10 @@ class Log:
         late = [event for event in self.events[at:] if moved(event)]
         rest = [event for event in self.events[at:] if not moved(event)]
         return replace(self, events=(*self.events[:at], *late, *rest))
+
+    def later(self, moved: Callable[[Event], bool], after: Callable[[Event], bool]) -> "Log":
+        """The same with some events moved to just after the last one of others."""
+        at = max(at for at, event in enumerate(self.events) if after(event)) + 1
+        early = [event for event in self.events[:at] if moved(event)]
+        rest = [event for event in self.events[:at] if not moved(event)]
+        return replace(self, events=(*rest, *early, *self.events[at:]))

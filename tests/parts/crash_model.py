@@ -200,6 +200,11 @@ class Disk:
                 inode.mode = version
         return self._walk(names, changed)
 
+    def present(self) -> State:
+        """Give what there is while the machine runs."""
+        parts = self.parts()
+        return self.state(parts, [part.choices - 1 for part in parts])
+
     def _walk(self, names: dict[int, dict[str, int]], changed: dict[int, Inode]) -> State:
         directories: set[str] = set()
         files: dict[str, Image] = {}
@@ -278,7 +283,8 @@ def power_cuts(log: Log, *, limit: int, seed: int, since: int = 0) -> Iterator[P
     """Give the states that a power cut at any moment after `since` events may leave; after each event, each once.
 
     After each event: all states if they are not more than `limit`; else those in which all, nothing, all but one part
-    or file or directory, or only one of these is durable, and `limit` that chance (`seed`) chooses.
+    or file or directory, or only one of these is durable, and `limit` that chance (`seed`) chooses. Of a file with more
+    than `limit` sectors that are not durable, chance chooses so many for the part.
     """
     chance = random.Random(seed)
     disk = Disk(log.initial)
@@ -304,7 +310,7 @@ def power_cuts(log: Log, *, limit: int, seed: int, since: int = 0) -> Iterator[P
         seen = set()
         for choices in dict.fromkeys(_choices(parts, limit, chance)):
             state = disk.state(parts, choices)
-            if (key := state.key) in seen:
+            if (key := hash(state.key)) in seen:  # not the states themselves, of which there can be a gigabyte
                 continue
             seen.add(key)
             for catalog in catalogs:
@@ -325,8 +331,8 @@ def _some_choices(
     everything = tuple(count - 1 for count in counts)
     yield nothing
     yield everything
-    for at, count in enumerate(counts):
-        for choice in range(count):
+    for at in _single(parts, limit, chance):
+        for choice in range(counts[at]):
             for others in (nothing, everything):
                 yield (*others[:at], choice, *others[at + 1 :])
     for inode in {part.inode: None for part in parts}:
@@ -339,6 +345,17 @@ def _some_choices(
         yield tuple(
             everything[at] if chance.random() < durable else chance.randrange(count) for at, count in enumerate(counts)
         )
+
+
+def _single(parts: Sequence[_Part], limit: int, chance: random.Random) -> list[int]:
+    """Choose the parts that are to differ from all others."""
+    sectors: dict[int, list[int]] = {}
+    chosen: list[int] = []
+    for at, part in enumerate(parts):
+        (sectors.setdefault(part.inode, []) if isinstance(part.what, int) else chosen).append(at)
+    for those in sectors.values():
+        chosen += those if len(those) <= limit else chance.sample(those, limit)
+    return sorted(chosen)
 
 
 def _image(inode: Inode) -> Image:

@@ -17,6 +17,7 @@ from jackcapture.store import Files
 from jackcapture.store.files import Buffer
 from parts.crash_events import (
     ROOT,
+    SECTOR,
     Born,
     Committed,
     Committing,
@@ -32,8 +33,12 @@ from parts.crash_events import (
     Synced,
     Withdrawn,
 )
+from parts.crash_model import Disk, Image
 
 CATALOG = "catalog.db"
+
+_MODE_OF_SQLITE = 0o644
+"""Of a file that SQLite makes."""
 
 # What rows point to. A row that is marked as being removed points to nothing.
 _NAMED = (
@@ -67,6 +72,7 @@ class RecordingFiles(Files):
     @contextlib.contextmanager
     def _changing(self) -> Iterator[None]:
         with self._recording.lock:
+            self._recording.look_at_catalog()
             if self.left == 0:
                 raise KilledError
             self.left -= 1
@@ -74,6 +80,7 @@ class RecordingFiles(Files):
 
     def open(self, path: str, flags: int, mode: int = 0o600) -> int:
         if not flags & os.O_CREAT:
+            self._recording.look_at_catalog()
             fd = super().open(path, flags, mode)
             self._fds[fd] = self._recording.inode_of(os.fstat(fd))
             return fd
@@ -171,31 +178,36 @@ class FilesOnTwoDisks(RecordingFiles):
 class Recording:
     """All that happens below a directory from now on; what is there already is durable.
 
-    Files of the catalog are left out: SQLite looks after them, and `watch` notes its commits. Who makes a catalog by
-    files of his own (a new one beside, then renamed) notes it by `written` and has `has_catalog_file`.
+    Files of the catalog are left out: SQLite looks after them, and `watch` notes its commits. Who puts another file in
+    the place of `catalog` (its path) has these files recorded too: by `files`, and what SQLite does to them in between
+    by `look_at_catalog`.
     """
 
-    def __init__(self, base: Path, *, has_catalog_file: bool = False) -> None:
+    def __init__(self, base: Path, *, catalog: Path | None = None) -> None:
         self.lock = threading.RLock()
         self.base = os.path.realpath(base)
-        self.has_catalog_file = has_catalog_file
+        self._catalog_file = catalog and os.path.realpath(catalog)
         self._events: list[Event] = []
         self._initial: dict[int, Inode] = {}
         self._catalog: Snapshot | None = None
         self._inodes: dict[tuple[int, int], int] = {}  # by device and number, which are used again
         self._count = 0
         self._adopt(self.base)
+        self._disk = Disk(self._initial)
         self.files = RecordingFiles(self)
 
     @property
     def log(self) -> Log:
         """What was recorded."""
+        self.look_at_catalog()
         return Log(self._initial, self._catalog, tuple(self._events))
 
     def note(self, event: Event) -> None:
         """Note an event."""
         with self.lock:
             self._events.append(event)
+            if self._catalog_file is not None:
+                self._disk.apply(event)
 
     # --- what does not come by `files` ---
 
@@ -208,6 +220,50 @@ class Recording:
                 mapping[position : position + len(data)] = data
                 inode = self._inodes.get(self._identity(os.fstat(file.fileno())))
             self.note(Data(self.born(path, "create") if inode is None else inode, position, data))
+
+    def look_at_catalog(self) -> None:
+        """Note what SQLite has done to files of the catalog since the last look, if they are recorded.
+
+        Nothing of it is durable, as a catalog that is being made has `synchronous = OFF`. But before SQLite lets go of
+        the log of the catalog that is in use, it has merged it into the file, and has synced that: the one fsync of
+        SQLite's that is relied upon here. Of -shm, the index of a log, only the name counts: whoever opens a catalog
+        first makes it anew.
+        """
+        if self._catalog_file is None:
+            return
+        with self.lock:
+            folder, catalog = os.path.split(self._catalog_file)
+            below = os.path.relpath(folder, self.base)
+            known = self._disk.present().files
+            seen = {os.path.basename(path) for path in known if os.path.dirname(path) == below}
+            names = {name for name in seen | set(os.listdir(folder)) if name.startswith(catalog)}
+            for name in sorted(names, key=lambda name: (name != catalog, name)):
+                path = f"{folder}/{name}"
+                if not os.path.exists(path):
+                    self.named("unlink by SQLite", path, None)
+                elif self._changed(path, known.get(f"{below}/{name}")) and name == catalog:
+                    self.note(Synced(self.inode_at(path)))
+
+    def _changed(self, path: str, before: Image | None) -> bool:
+        """Note what has become of a file; tell whether anything has."""
+        if before is None:
+            before = Image(b"", _MODE_OF_SQLITE)
+            self.born(path, "create by SQLite", before.mode)
+        if path.endswith("-shm"):
+            return False
+        inode = self.inode_at(path)
+        data, mode = Path(path).read_bytes(), stat.S_IMODE(os.lstat(path).st_mode)
+        if mode != before.mode:
+            self.note(Mode(inode, mode))
+        if len(data) < len(before.data):
+            self.note(Size(inode, len(data)))
+        differing = [
+            at for at in range(0, len(data), SECTOR) if data[at : at + SECTOR] != before.data[at : at + SECTOR]
+        ]
+        if differing:
+            first, end = differing[0], differing[-1] + SECTOR
+            self.note(Data(inode, first, data[first:end]))
+        return Image(data, mode) != before
 
     def watch(self, catalog: Catalog) -> None:
         """Note each commit of this catalog from now on; its rows so far are durable."""
@@ -235,11 +291,11 @@ class Recording:
         """Give the model's number of what has this name."""
         return self.inode_of(os.lstat(path))
 
-    def born(self, path: str, call: str) -> int:
-        """Note a new file or directory and its name."""
+    def born(self, path: str, call: str, mode: int | None = None) -> int:
+        """Note a new file or directory and its name; it was made with the mode that it has, or with another one."""
         status = os.lstat(path)
         number = self._number(status)
-        self.note(Born(number, stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode)))
+        self.note(Born(number, stat.S_IMODE(status.st_mode) if mode is None else mode, stat.S_ISDIR(status.st_mode)))
         self.named(call, path, number)
         return number
 
@@ -276,7 +332,7 @@ class Recording:
         inode = self._initial[number] = Inode(stat.S_IMODE(status.st_mode), stat.S_ISDIR(status.st_mode))
         if inode.is_directory:
             for name in sorted(os.listdir(path)):
-                if self.has_catalog_file or not name.startswith(CATALOG):
+                if self._catalog_file is not None or not name.startswith(CATALOG):
                     inode.names[name] = self._adopt(f"{path}/{name}")
         else:
             inode.set_data(Path(path).read_bytes())

@@ -93,11 +93,11 @@ class Rebuild:
             identity = self._new_identity(found, old)
         store = Store.create_or_open(place.root, files=place.files)
         path = place.catalog_path + ".new"
-        with NewCatalog(path, identity) as catalog:
+        with NewCatalog(path, identity, place.files) as catalog:
             self._enter_streams(catalog, store, found)
             self._enter_the_rest(catalog)
             catalog.finish()
-        replaced = place_catalog(place, path)
+            replaced = place_catalog(place, path)
         self._tell(old)
         return RebuildResult(
             streams=self._counts["streams"],

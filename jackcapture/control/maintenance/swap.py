@@ -4,14 +4,20 @@ import contextlib
 import datetime
 import os
 import sqlite3
+import stat
 from dataclasses import dataclass, field
 
-from jackcapture.catalog.audit import Audit
+from jackcapture.catalog.audit import Audit, is_empty
+from jackcapture.catalog.connections import translated as catalog_errors
 from jackcapture.catalog.migration import VERSION
+from jackcapture.catalog.rebuilding import SUFFIXES
 from jackcapture.control.maintenance.check_place import CheckPlace
 from jackcapture.errors import ConflictError, StorageError
 from jackcapture.store.failures import translated
 from jackcapture.store.root import describe_store, sync_directory, write_all
+from jackcapture.store.sealing import copy_file
+
+_BUSY_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -63,7 +69,11 @@ class OldCatalog:
 
 
 def place_catalog(place: CheckPlace, new: str) -> str | None:
-    """Make the catalog at `new` durable and the store's; give where the old one lies now, None if there was none."""
+    """Make the catalog at `new` durable and the store's; give where the old one lies now, None if there was none.
+
+    Raises `ConflictError` if somebody reads the old one, `StorageFullError` and `StorageError`; the old one is still
+    the store's then, unless it was the last fsync that failed.
+    """
     files, path = place.files, place.catalog_path
     with translated(files, path):
         fd = files.open(new, os.O_RDONLY)
@@ -84,22 +94,37 @@ def place_catalog(place: CheckPlace, new: str) -> str | None:
 
 
 def _merge_log(path: str) -> None:
-    """Move what is in the log of the old catalog into its file, if it can be read."""
-    if not os.path.lexists(path):
+    """Move what is in the log of the old catalog into its file, if it can be read.
+
+    What could be read and is not merged must not be put aside: meanwhile the old catalog would lack its newest rows.
+    """
+    if not os.path.exists(path) or is_empty(path):
         return
-    with contextlib.suppress(sqlite3.Error):
-        connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
         try:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            is_busy = any(row[0] == 1 for row in connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
         finally:
             connection.close()
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            with catalog_errors(path):
+                raise
+        is_busy = code == sqlite3.SQLITE_BUSY
+    if is_busy:
+        raise ConflictError(
+            f"another process reads {path}, so its log cannot be merged into it; end that process, and try again",
+            path=path,
+        )
 
 
 def _free_name(path: str) -> str:
+    """Give a name for the old catalog, and with it for its log, that nothing has."""
     now = datetime.datetime.now(datetime.UTC)
     name = wanted = f"{path}.replaced-{now:%Y%m%dT%H%M%SZ}"
     number = 1
-    while os.path.lexists(name):
+    while any(os.path.lexists(name + suffix) for suffix in SUFFIXES):
         number += 1
         name = f"{wanted}-{number}"
     return name
@@ -107,16 +132,31 @@ def _free_name(path: str) -> str:
 
 def _put_aside(place: CheckPlace, aside: str) -> None:
     """Give the old catalog a second name; the first one goes by the rename of the new one."""
+    files, path = place.files, place.catalog_path
     try:
-        place.files.link(place.catalog_path, aside)
+        files.link(path, aside)
     except OSError:  # no hard links there
-        place.files.rename(place.catalog_path, aside)
-    sync_directory(place.files, place.root)
+        status = files.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            _copy(place, path, aside, status.st_size)
+        else:  # whatever that is, it is no catalog
+            files.rename(path, aside)
+    sync_directory(files, place.root)
+
+
+def _copy(place: CheckPlace, path: str, aside: str, size: int) -> None:
+    # A rename would leave no catalog until the new one has its name.
+    with translated(place.files, aside, needed=size):
+        try:
+            copy_file(place.files, path, aside, size, 0o600)
+        except BaseException:
+            _remove_if_possible(place, aside)
+            raise
 
 
 def _put_log_aside(place: CheckPlace, aside: str) -> None:
     """Move away the log of a catalog that could not be read: SQLite would apply it to the new one."""
-    for suffix in ("-wal", "-shm", "-journal"):
+    for suffix in SUFFIXES[1:]:
         if os.path.lexists(place.catalog_path + suffix):
             place.files.rename(place.catalog_path + suffix, aside + suffix)
     sync_directory(place.files, place.root)
@@ -125,13 +165,25 @@ def _put_log_aside(place: CheckPlace, aside: str) -> None:
 def write_description(place: CheckPlace, identity: str) -> None:
     """Make `store.json` anew, all or nothing."""
     files, path = place.files, f"{place.root}/store.json"
+    # Not store.json.new, the mark of a new store that is not finished: a start would make another store of this one.
+    unfinished = f"{path}.rebuilt"
     data = describe_store(identity)
     with translated(files, path, needed=len(data)):
-        fd = files.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            write_all(files, fd, memoryview(data))
-            files.fsync(fd)
-        finally:
-            files.close(fd)
-        files.rename(f"{path}.new", path)
+            fd = files.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            try:
+                write_all(files, fd, memoryview(data))
+                files.fsync(fd)
+            finally:
+                files.close(fd)
+            files.rename(unfinished, path)
+        except BaseException:
+            _remove_if_possible(place, unfinished)
+            raise
         sync_directory(files, place.root)
+
+
+def _remove_if_possible(place: CheckPlace, path: str) -> None:
+    # Otherwise it stays; that must not hide what went wrong.
+    with contextlib.suppress(OSError):
+        place.files.unlink(path)
