@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.control.contents import Contents
@@ -99,14 +100,18 @@ class ChunkSupply:
         if known is None and not self._catalog.keeping.was_removed(uri, full.take_number, full.chunk_index):
             self.space.check_copy(uri, full.chunk_index, full.bytes_written)
             content = self._store.make_ready(staging, full.bytes_written)
-            with self._contents.entering():
-                known = self._enter(uri, full, staging, content)
+            with contextlib.ExitStack() as stack:
+                overview = self._ready_overview(uri, full, stack)
+                with self._contents.entering():
+                    known = self._enter(uri, full, staging, content, overview)
         self._store.discard(staging)
         return known
 
-    def _enter(self, uri: StreamUri, full: StreamChunkFull, staging: Staging, content: Content) -> SealedChunk:
+    def _enter(
+        self, uri: StreamUri, full: StreamChunkFull, staging: Staging, content: Content, ready: "_Ready | None"
+    ) -> SealedChunk:
         # First, while the chunk can be sealed again if this ends in the middle.
-        overview = self._put_overview(uri, full)
+        overview = None if ready is None else self._enter_overview(uri, full, ready)
         # The name stays until the row is there: whoever dies in between finds the chunk and seals it again.
         self._store.enter(staging, content, full.bytes_written, keep_name=True)
         sealed = SealedChunk(
@@ -127,23 +132,25 @@ class ChunkSupply:
         self._catalog.add_chunk(uri, sealed, overview_bytes=0 if overview is None else overview.bytes)
         return sealed
 
-    def _put_overview(self, uri: StreamUri, full: StreamChunkFull) -> Sealed | None:
-        """Make what is valid of the chunk's overview content, if there is one; nothing about it stops a chunk."""
+    def _ready_overview(self, uri: StreamUri, full: StreamChunkFull, stack: contextlib.ExitStack) -> "_Ready | None":
+        """Make what is valid of the chunk's overview ready, if there is one; `stack` undoes or ends that."""
         definition = self._catalog.stream(uri).definition
         if not definition.is_audio:
             return None
         address = StagingOverview(staging_of(full.path).id)
         size = overview_bytes(full.samples_written, definition.audio.channels)
         try:
-            return self._store.put(self._store.read(address, 0, size))
+            staged = self._store.stage(self._store.read(address, 0, size))
+            return _Ready(staged, stack.enter_context(self._contents.undoing(staged, size)), size)
         except JackCaptureError as error:
-            log.warning(
-                "%s: chunk %d of take %d is sealed without an overview: %s",
-                uri,
-                full.chunk_index,
-                full.take_number,
-                error,
-            )
+            _warn_without_overview(uri, full, error)
+            return None
+
+    def _enter_overview(self, uri: StreamUri, full: StreamChunkFull, ready: "_Ready") -> Sealed | None:
+        try:
+            return self._store.enter(ready.staging, ready.content, ready.bytes, keep_name=True)
+        except JackCaptureError as error:
+            _warn_without_overview(uri, full, error)
             return None
 
     def _known(self, uri: str, full: StreamChunkFull) -> SealedChunk | None:
@@ -152,3 +159,19 @@ class ChunkSupply:
             return self._catalog.chunk(parse_stream_uri(uri), full.take_number, full.chunk_index)
         except NotFoundError:
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A staging file that was made ready for its name in content."""
+
+    staging: Staging
+    content: Content
+    bytes: int
+
+
+def _warn_without_overview(uri: StreamUri, full: StreamChunkFull, error: JackCaptureError) -> None:
+    """Nothing about an overview stops its chunk."""
+    log.warning(
+        "%s: chunk %d of take %d is sealed without an overview: %s", uri, full.chunk_index, full.take_number, error
+    )

@@ -44,16 +44,23 @@ class Contents:
 
         If it fails, neither content nor staging file is left of it, unless other rows need the content.
         """
+        with self.undoing(staging, size) as content, self._lock.shared():
+            return add_row(self._store.enter(staging, content, size, keep_name=True))
+
+    @contextlib.contextmanager
+    def undoing(self, staging: Staging, size: int) -> Iterator[Content]:
+        """Make a staging file ready for the block to enter it, and its row, while it is `entering`.
+
+        Then the staging file goes; if the block fails, so does the content, unless other rows need it.
+        """
         content = None
         try:
             content = self._store.make_ready(staging, size)
-            with self._lock.shared():
-                row = add_row(self._store.enter(staging, content, size, keep_name=True))
+            yield content
         except BaseException:
             self._undo_quietly(staging, content)
             raise
         self._store.discard(staging)
-        return row
 
     def enter_document(self, data: bytes, add_row: Callable[[Sealed], Row]) -> Row:
         """Put a document into the store, have its row added, and give what that gives; all or nothing, as `enter`."""
