@@ -302,6 +302,16 @@ def mark(result: dict[str, Any], indent: str = "") -> None:
         print(f"{indent}  {uri} {position}")
 
 
+def export(result: dict[str, Any]) -> None:
+    """Print what an export has."""
+    length = duration(result["frames"] / result["sample_rate"])
+    files = len(result["files"])
+    print(f"{result['path']}: {result['session_id']} as {result['format']}, {length}, {files} files")
+    for part in result["parts"]:
+        gaps = f", {part['gap_count']} gaps" if part["gap_count"] else ""
+        print(f"  segment {part['segment']} {part['stream_uri']}: {part['path'] or 'nothing'}{gaps}")
+
+
 def sessions(results: list[dict[str, Any]]) -> None:
     """Print sessions as a table."""
     if not results:
