@@ -210,7 +210,7 @@ def rebuild(result: dict[str, Any]) -> None:
         print(f"not known: {what}")
     print(
         f"a new catalog with {result['streams']} streams, {result['takes']} takes, {result['chunks']} chunks, "
-        f"{result['artifacts']} artifacts"
+        f"{result['sessions']} sessions, {result['artifacts']} artifacts"
     )
     if result["replaced"] is not None:
         print(f"the old one is {result['replaced']}")

@@ -91,7 +91,7 @@ def make_session_store(root: Path) -> None:
     enter_manifest(store, contents, catalog, midi)
     for name, segment, frame in (("solo", 1, FIRST_FRAME + 400), ("the end", 2, SECOND_FRAME + 500)):
         at = frame - (FIRST_FRAME if segment == 1 else SECOND_FRAME) + (0 if segment == 1 else LENGTHS[0])
-        positions = {uri: at for uri in (MAIN, KEYS, MONO)}
+        positions = dict.fromkeys((MAIN, KEYS, MONO), at)
         catalog.sessions.add_mark(ID, Mark(name, segment, frame, wall_clock(frame), BEGIN_NS + 7, positions))
     closed_at = wall_clock(SECOND_FRAME + RATE)
     closed = replace(catalog.sessions.get(ID), status=SessionStatus.CLOSED, closed_at_ns=closed_at)
@@ -142,7 +142,7 @@ def _play(catalog: Catalog, tapes: dict[StreamUri, Tape], number: int, frame: in
     content = tapes[MAIN].store.put(records).content
     chunk = Chunk(0, first, length, len(records), started, clocks=clocks)
     catalog.add_chunk(KEYS, SealedChunk(number, chunk, content))
-    ends = {uri: first + length for uri in (MAIN, KEYS, MONO)}
+    ends = dict.fromkeys((MAIN, KEYS, MONO), first + length)
     for uri in ends:
         catalog.end_take(uri, number, length, wall_clock(frame + length), "")
     catalog.sessions.end_segment(ID, number, clock(frame + length), ends)

@@ -44,7 +44,7 @@ def render_readme(plan: Plan, output_format: ExportFormat, store_uuid: str, gap_
         _prose(
             "Where segments lie on the timeline: each as far from the one before it as the audio clock counted, "
             f'or, where that was started anew between them, as the wall clock says. "placed_by" in {TIMELINE} tells '
-            "which. MIDI files round each event to a tick, of which a quarter note has 960; each begins with the notes, "
+            "which. MIDI files round each event to a tick, 960 a quarter note; each begins with the notes, "
             "programs and controllers that were in force then."
         ),
         _prose(
