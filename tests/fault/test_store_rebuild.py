@@ -284,7 +284,7 @@ def told_of_sessions(root: Path) -> tuple[Any, ...]:
 def test_closed_sessions_are_there_again(recorded: KeptStore) -> None:
     before = told_of_sessions(recorded.root)
     assert [it.id for it in before[0]] == [ID, "unplayed"]
-    assert [mark.name for mark in before[0][0].marks] == ["late", "solo", "the end"]
+    assert [mark.name for mark in before[0][0].marks] == ["late", "solo", "the-end"]
     assert len(before[1]) == 3
     with pytest.raises(ConflictError, match=r"3 sessions.*sessions that are not closed"):
         rebuild(recorded)
@@ -309,7 +309,7 @@ def test_of_a_session_the_newest_document_that_holds_up_counts(recorded: KeptSto
     assert result.sessions == 2
     assert newest in {item.content_hash for item in result.recovered}
     (session, _), *_ = told_of_sessions(recorded.root)
-    assert (session.name, [mark.name for mark in session.marks]) == ("Night patch", ["solo", "the end"])
+    assert (session.name, [mark.name for mark in session.marks]) == ("Night patch", ["solo", "the-end"])
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def make_session_store(root: Path) -> None:
     for uri in tapes:
         enter_manifest(store, contents, catalog, catalog.stream(uri))
     enter_manifest(store, contents, catalog, midi)
-    for name, segment, frame in (("solo", 1, FIRST_FRAME + 400), ("the end", 2, SECOND_FRAME + 500)):
+    for name, segment, frame in (("solo", 1, FIRST_FRAME + 400), ("the-end", 2, SECOND_FRAME + 500)):
         at = frame - (FIRST_FRAME if segment == 1 else SECOND_FRAME) + (0 if segment == 1 else LENGTHS[0])
         positions = dict.fromkeys((MAIN, KEYS, MONO), at)
         catalog.sessions.add_mark(ID, Mark(name, segment, frame, wall_clock(frame), BEGIN_NS + 7, positions))

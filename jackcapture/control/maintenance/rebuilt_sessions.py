@@ -62,10 +62,11 @@ def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable
     marks = []
     for mark in document.marks:
         positions = {}
-        for uri, position in mark.positions.items():
-            end = ends.get((mark.segment, StreamUri(uri)))
+        for named, position in mark.positions.items():
+            uri = StreamUri(named)
+            end = ends.get((mark.segment, uri))
             if end is not None and position <= end:
-                positions[StreamUri(uri)] = position
+                positions[uri] = position
         marks.append(Mark(mark.name, mark.segment, mark.jack_frame, mark.wall_clock_ns, mark.created_at_ns, positions))
     catalog.add_session(
         Session(
