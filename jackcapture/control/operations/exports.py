@@ -27,7 +27,7 @@ async def session_export(context: Context, session_id: str, out: str, output_for
         session = services.catalog.sessions.get(session_id)
         definitions = {uri: services.catalog.stream(uri).definition for uri in session.streams}
         plan = plan_export(session, definitions)
-        _check_sealed(services, plan)
+        check_sealed(services, plan)
         _check_room(services, plan, out)
         exporter = Exporter(services.store, services.catalog, services.contents)
         return exporter.export(plan, found, out, context.progress, context.check)
@@ -35,7 +35,7 @@ async def session_export(context: Context, session_id: str, out: str, output_for
     return await context.cut(work)
 
 
-def _check_sealed(services: Services, plan: Plan) -> None:
+def check_sealed(services: Services, plan: Plan) -> None:
     """Raise `ConflictError` if some of it is not sealed yet: its hashes and gaps would be others later. Blocks."""
     for part in plan.parts:
         stream = services.streams.get(part.uri)
