@@ -390,6 +390,17 @@ def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
     assert again.replaced != result.replaced
 
 
+def test_a_healthy_catalog_of_an_older_version_is_replaced_only_by_force(kept: KeptStore) -> None:
+    """One from before there were sessions."""
+    for table in ("mark_positions", "marks", "segment_ranges", "segments", "session_streams", "sessions"):
+        kept.query(f"DROP TABLE {table}")
+    kept.query("PRAGMA user_version = 3")
+    with pytest.raises(ConflictError, match=r"11 artifacts, 0 tags\).*--force"):
+        rebuild(kept)
+    rebuild(kept, force=True)
+    assert_clean(kept)
+
+
 def test_a_catalog_of_a_newer_version_is_replaced_only_by_force(kept: KeptStore) -> None:
     kept.query("PRAGMA user_version = 99")
     with pytest.raises(ConflictError, match="version 99"):
