@@ -166,10 +166,12 @@ class Audit:
         return any(True for _ in self._rows("SELECT 1 FROM takes WHERE samples IS NULL LIMIT 1"))
 
     def counts(self) -> dict[str, int]:
-        """Give how many streams, takes, chunks, artifacts and tags there are."""
+        """Give how many streams, takes, chunks, artifacts, tags and, but in an older catalog, sessions there are."""
         tables = {"streams": "streams", "takes": "takes", "chunks": "chunks", "artifacts": "artifacts"}
         tables["tags"] = "artifact_tags"
         with translated(self.path):
+            if self._db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'sessions'").fetchone():
+                tables["sessions"] = "sessions"
             return {
                 name: int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - fixed names
                 for name, table in tables.items()

@@ -11,9 +11,11 @@ from jackcapture.catalog import rows
 from jackcapture.catalog.connections import translated
 from jackcapture.catalog.keeping import insert_holds
 from jackcapture.catalog.migration import migrate
+from jackcapture.catalog.sessions import insert_mark, insert_segment, insert_session
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes
 from jackcapture.model.retention import Hold, HolderKind, Removal, Retention
+from jackcapture.model.sessions import Session
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import ClockSnapshot, Gap, Take
 from jackcapture.model.uris import StreamUri
@@ -207,6 +209,36 @@ class NewCatalog:
         totals["clipped"] += chunk.clipped_samples
         if sealed.overview is not None:
             totals["overviews"] += overview_bytes(chunk.samples, definition.audio.channels)
+
+    def take(self, uri: StreamUri, number: int) -> tuple[int, int, int] | None:
+        """Give a take's start frame, its first sample position and the one after its last; None if it is not there."""
+        with translated(self.path):
+            row = self._db.execute(
+                "SELECT start_frame, first_sample, first_sample + samples AS end_sample FROM takes"
+                " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND number = ?",
+                (uri, number),
+            ).fetchone()
+        return None if row is None else (row["start_frame"], row["first_sample"], row["end_sample"])
+
+    def documents_of(self, uri: StreamUri) -> list[str]:
+        """Give the ids of the artifacts of a stream's definition and newest manifest, as far as they are there."""
+        with translated(self.path):
+            found = self._db.execute(
+                "SELECT definition_artifact FROM streams WHERE uri = ?1 UNION ALL SELECT id FROM"
+                " (SELECT id FROM artifacts WHERE kind = 'manifest' AND stream_uri = ?1"
+                " ORDER BY created_at_ns DESC, id LIMIT 1)",
+                (uri,),
+            )
+            return [row[0] for row in found]
+
+    def add_session(self, session: Session) -> None:
+        """Enter a session whose streams and takes are entered, with its segments, marks and holds."""
+        with translated(self.path):
+            number = insert_session(self._db, session)
+            for segment in session.segments:
+                insert_segment(self._db, number, session.id, segment, segment.started.wall_clock_ns)
+            for mark in session.marks:
+                insert_mark(self._db, number, mark)
 
     def is_known(self, content_hash: str) -> bool:
         """Tell whether a row needs this content."""

@@ -72,43 +72,14 @@ class SessionRows:
     def add(self, session: Session) -> None:
         """Enter a session that has just been created."""
         with self._connections.write() as db:
-            number = db.execute(
-                "INSERT INTO sessions (id, name, mode, status, settings, created_at_ns) VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    session.id,
-                    session.name,
-                    session.mode,
-                    session.status,
-                    json.dumps(dict(session.settings)),
-                    session.created_at_ns,
-                ),
-            ).lastrowid
-            db.executemany(
-                "INSERT INTO session_streams VALUES (?, ?, (SELECT id FROM streams WHERE uri = ?))",
-                [(number, ordinal, uri) for ordinal, uri in enumerate(session.streams)],
-            )
+            insert_session(db, session)
 
     def begin_segment(self, session_id: str, segment: Segment, now_ns: int) -> None:
         """Enter a segment that has begun, and what it holds from now on."""
         with self._connections.write() as db:
             session = _row(db, session_id)["number"]
             db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.PLAYING, session))
-            db.execute(
-                "INSERT INTO segments VALUES (?, ?, 'running', ?, ?, NULL)",
-                (session, segment.number, segment.started.jack_frame, _clock_as_json(segment.started)),
-            )
-            db.executemany(
-                "INSERT INTO segment_ranges VALUES (?, ?, (SELECT id FROM takes WHERE stream_id ="
-                " (SELECT id FROM streams WHERE uri = ?) AND number = ?), ?, NULL, ?)",
-                [(session, segment.number, it.uri, it.take_number, it.from_sample, it.is_own) for it in segment.ranges],
-            )
-            insert_holds(
-                db,
-                [
-                    Hold(it.uri, HolderKind.SESSION, session_id, it.from_sample, MAX_SAMPLE_POSITION, now_ns)
-                    for it in segment.ranges
-                ],
-            )
+            insert_segment(db, session, session_id, segment, now_ns)
 
     def note_start(self, session_id: str, number: int, started: SegmentClock) -> None:
         """Note what is known by now of the clocks at a segment's start."""
@@ -182,14 +153,7 @@ class SessionRows:
                     session_id=session_id,
                     mark=mark.name,
                 )
-            db.execute(
-                "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)",
-                (session, mark.name, mark.segment, mark.jack_frame, mark.wall_clock_ns, mark.created_at_ns),
-            )
-            db.executemany(
-                "INSERT INTO mark_positions VALUES (?, ?, (SELECT id FROM streams WHERE uri = ?), ?)",
-                [(session, mark.name, uri, position) for uri, position in mark.positions.items()],
-            )
+            insert_mark(db, session, mark)
             if document is not None:
                 rows.insert_artifact(db, document)
 
@@ -258,6 +222,68 @@ class SessionRows:
             ]
         there_are = f"it has {', '.join(known)}" if known else "it has none; 'jackcapture session mark' makes one"
         raise NotFoundError(f"{uri} has no mark {name!r}: {there_are}", uri=uri, mark=name)
+
+
+def insert_session(db: sqlite3.Connection, session: Session) -> int:
+    """Insert a session with its streams, without segments and marks; give its number."""
+    number = db.execute(
+        "INSERT INTO sessions (id, name, mode, status, settings, created_at_ns, closed_at_ns)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            session.id,
+            session.name,
+            session.mode,
+            session.status,
+            json.dumps(dict(session.settings)),
+            session.created_at_ns,
+            session.closed_at_ns,
+        ),
+    ).lastrowid
+    assert number is not None
+    db.executemany(
+        "INSERT INTO session_streams VALUES (?, ?, (SELECT id FROM streams WHERE uri = ?))",
+        [(number, ordinal, uri) for ordinal, uri in enumerate(session.streams)],
+    )
+    return number
+
+
+def insert_segment(db: sqlite3.Connection, session: int, session_id: str, segment: Segment, now_ns: int) -> None:
+    """Insert a segment of a session, by its number and its id, and what it holds: all that comes, while it runs."""
+    status = "running" if segment.is_running else "ended"
+    ended = None if segment.ended is None else _clock_as_json(segment.ended)
+    db.execute(
+        "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)",
+        (session, segment.number, status, segment.started.jack_frame, _clock_as_json(segment.started), ended),
+    )
+    db.executemany(
+        "INSERT INTO segment_ranges VALUES (?, ?, (SELECT id FROM takes WHERE stream_id ="
+        " (SELECT id FROM streams WHERE uri = ?) AND number = ?), ?, ?, ?)",
+        [
+            (session, segment.number, it.uri, it.take_number, it.from_sample, it.to_sample, it.is_own)
+            for it in segment.ranges
+        ],
+    )
+    held = [(it, MAX_SAMPLE_POSITION if it.to_sample is None else it.to_sample) for it in segment.ranges]
+    insert_holds(
+        db,
+        [
+            Hold(it.uri, HolderKind.SESSION, session_id, it.from_sample, to_sample, now_ns)
+            for it, to_sample in held
+            if it.from_sample < to_sample
+        ],
+    )
+
+
+def insert_mark(db: sqlite3.Connection, session: int, mark: Mark) -> None:
+    """Insert a mark of a session, by its number."""
+    db.execute(
+        "INSERT INTO marks VALUES (?, ?, ?, ?, ?, ?)",
+        (session, mark.name, mark.segment, mark.jack_frame, mark.wall_clock_ns, mark.created_at_ns),
+    )
+    db.executemany(
+        "INSERT INTO mark_positions VALUES (?, ?, (SELECT id FROM streams WHERE uri = ?), ?)",
+        [(session, mark.name, uri, position) for uri, position in mark.positions.items()],
+    )
 
 
 def _row(db: sqlite3.Connection, session_id: str) -> sqlite3.Row:

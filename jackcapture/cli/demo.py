@@ -54,11 +54,21 @@ def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
     client.call("stream_create", uri=QUAD, channels=4, sources=["player:out_left"], chunk_size_bytes=CHUNK_BYTES)
     client.call("stream_create", uri=KEYS, midi=True, sources=["player:midi"])
     uris = [PLAYED, QUAD, KEYS]
-    started = client.call("stream_start", uris=uris)
-    frames = {stream["takes"][-1]["start_frame"] for stream in started}
+    session_id = client.call("session_create", streams=uris, name="Demo")["id"]
+    client.call("session_play", session_id=session_id)
+    for number, part in enumerate((1 / 3, 2 / 3), 1):
+        _watch(client, seconds * part)
+        client.call("session_mark", session_id=session_id, name=f"verse-{number}")
     _watch(client, seconds)
     grabbed = client.call("grab", duration=f"{min(4.0, seconds / 2):g}s", uris=[PLAYED], out=folder)[0]
-    stopped = client.call("stream_stop", uris=uris)
+    if sys.stderr.isatty():
+        say("")
+    client.call("session_stop", session_id=session_id, close=True)
+    stopped = [client.call("stream_status", uri=uri) for uri in uris]
+    frames = {stream["takes"][-1]["start_frame"] for stream in stopped}
+    exported = client.call(
+        "session_export", session_id=session_id, out=os.path.join(folder, "session"), output_format="reaper"
+    )
     whole = client.call(
         "stream_slice", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.wav")
     )
@@ -76,7 +86,13 @@ def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
             {"path": drawn["path"], "what": "its waveform as a picture, with the time and the wall clock"},
             {"path": played["path"], "what": "the notes that it sent meanwhile, as a MIDI file"},
             {"path": grabbed["path"], "what": "its last seconds, grabbed while the recording went on"},
+            {
+                "path": exported["path"],
+                "what": "the session: all streams as WAV and MIDI files, aligned, with marks, a Reaper project and a "
+                "README",
+            },
         ],
+        "session": exported,
         "slices": [whole, played, grabbed],
     }
 
@@ -93,10 +109,8 @@ def _watch(client: Client, seconds: float) -> None:
             chunks = stream["chunks"]["sealed"]
             print(f"\r{text.duration(recorded)} recorded, {chunks} chunks sealed", end="", file=sys.stderr, flush=True)
         if recorded >= seconds:
-            break
+            return
         time.sleep(min(1 / _LOOKS_PER_SECOND, seconds - recorded))
-    if sys.stderr.isatty():
-        say("")
 
 
 def _show_files(result: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from jackcapture.cli import text
-from jackcapture.cli.session import call, show
+from jackcapture.cli.session import absolute, call, show
 
 Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
 
@@ -19,6 +19,7 @@ def add_to(app: typer.Typer) -> None:
         ("stop", _stop),
         ("close", _close),
         ("mark", _mark),
+        ("export", _export),
         ("list", _list),
         ("status", _status),
         ("delete", _delete),
@@ -62,6 +63,17 @@ def _mark(
 ) -> None:
     """Name a moment of the session, now or in the past."""
     show(call("session_mark", session_id=session_id, name=name, at=at, stream=stream), text.mark)
+
+
+def _export(
+    session_id: Id,
+    out: Annotated[str, typer.Option(help="A new folder, or a new archive.")],
+    output_format: Annotated[
+        str, typer.Option("--format", help="folder, tar (one file), bagit (with checksums) or reaper (with a project).")
+    ] = "folder",
+) -> None:
+    """Write all that the session has: audio, MIDI, marks, timeline, and a README that explains them."""
+    show(call("session_export", session_id=session_id, out=absolute(out), output_format=output_format), text.export)
 
 
 def _list() -> None:

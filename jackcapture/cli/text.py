@@ -210,7 +210,7 @@ def rebuild(result: dict[str, Any]) -> None:
         print(f"not known: {what}")
     print(
         f"a new catalog with {result['streams']} streams, {result['takes']} takes, {result['chunks']} chunks, "
-        f"{result['artifacts']} artifacts"
+        f"{result['sessions']} sessions, {result['artifacts']} artifacts"
     )
     if result["replaced"] is not None:
         print(f"the old one is {result['replaced']}")
@@ -300,6 +300,16 @@ def mark(result: dict[str, Any], indent: str = "") -> None:
     print(f"{indent}mark {result['name']}: {result['wall_clock']}, in segment {result['segment']}")
     for uri, position in result["positions"].items():
         print(f"{indent}  {uri} {position}")
+
+
+def export(result: dict[str, Any]) -> None:
+    """Print what an export has."""
+    length = duration(result["frames"] / result["sample_rate"])
+    files = len(result["files"])
+    print(f"{result['path']}: {result['session_id']} as {result['format']}, {length}, {files} files")
+    for part in result["parts"]:
+        gaps = f", {part['gap_count']} gaps" if part["gap_count"] else ""
+        print(f"  segment {part['segment']} {part['stream_uri']}: {part['path'] or 'nothing'}{gaps}")
 
 
 def sessions(results: list[dict[str, Any]]) -> None:

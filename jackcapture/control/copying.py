@@ -1,8 +1,9 @@
-"""Moves bytes between files inside the kernel, and writes files outside the store without leaving half of one."""
+"""Moves bytes between files in the kernel; writes files and folders outside the store, never leaving half of one."""
 
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -10,6 +11,9 @@ from jackcapture.errors import ConflictError, InvalidValueError, StorageError, S
 
 STEP_BYTES = 8 << 20
 """What is moved at a time: enough to be fast, little enough to be cancelled and to show progress."""
+
+UNFINISHED = ".jackcapture-"
+"""How the names begin of what is not finished, beside what it is to become. A kill leaves it; nobody needs it then."""
 
 _BEGIN_BYTES = 1 << 20  # the disk begins at once to write a step of so many; of fewer, fsync is as quick
 
@@ -46,13 +50,13 @@ def _copy_some(source: int, offset: int, target: int, target_offset: int, length
     return os.sendfile(target, source, offset, length)
 
 
-def check_new_file(path: str) -> None:
-    """Raise an error that says why, unless a new file can be made at `path`."""
+def check_new_file(path: str, what: str = "file") -> None:
+    """Raise an error that says why, unless a new file, or what else, can be made at `path`."""
     folder = os.path.dirname(path)
     if not os.path.isabs(path) or "\0" in path:
         raise InvalidValueError(f"{path!r} is not an absolute path", path=path)
     if os.path.lexists(path):
-        raise ConflictError(f"{path} exists already; name a file that does not", path=path)
+        raise _exists(path, what)
     if not os.path.isdir(folder):
         raise InvalidValueError(f"{path} cannot be written: {folder} is not a directory; make it first", path=path)
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -63,25 +67,65 @@ def check_new_file(path: str) -> None:
 def new_file(path: str) -> Iterator[int]:
     """Give a descriptor whose bytes become the file `path` at the end of the block, all or nothing."""
     check_new_file(path)
-    temporary = ""
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".jackcapture-", dir=os.path.dirname(path))
+    with errors_of(path):
+        descriptor, temporary = tempfile.mkstemp(prefix=UNFINISHED, dir=os.path.dirname(path))
         try:
-            yield descriptor
-            os.fchmod(descriptor, 0o666 & ~_umask())
-            os.fsync(descriptor)
+            try:
+                yield descriptor
+                os.fchmod(descriptor, 0o666 & ~_umask())
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _name(temporary, path)
         finally:
-            os.close(descriptor)
-        _name(temporary, path)
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+@contextlib.contextmanager
+def new_folder(path: str) -> Iterator[str]:
+    """Give an empty folder that becomes the folder `path` at the end of the block, all or nothing.
+
+    Who makes files in it makes them durable; the folder itself is made so here.
+    """
+    check_new_file(path, "folder")
+    with errors_of(path):
+        temporary = tempfile.mkdtemp(prefix=UNFINISHED, dir=os.path.dirname(path))
+        try:
+            yield temporary
+            os.chmod(temporary, 0o777 & ~_umask())
+            for folder, _, _ in os.walk(temporary):
+                _sync_directory(folder)
+            try:
+                os.mkdir(path)  # it is ours, if it was not there; a folder can then take the place of an empty one
+            except FileExistsError:
+                raise _exists(path, "folder") from None
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
+                raise
+            _sync_name(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def errors_of(path: str) -> Iterator[None]:
+    """Let what goes wrong in the block be told as an error of storage that names what was to be written."""
+    try:
+        yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFullError(
                 f"{path} cannot be written: no space left; nothing was left there", path=path
             ) from error
         raise StorageError(f"{path} cannot be written: {error.strerror}", path=path) from error
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
+
+
+def _exists(path: str, what: str) -> ConflictError:
+    return ConflictError(f"{path} exists already; name a {what} that does not", path=path)
 
 
 def _name(temporary: str, path: str) -> None:
@@ -89,10 +133,25 @@ def _name(temporary: str, path: str) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise ConflictError(f"{path} exists already; name a file that does not", path=path) from None
+        raise _exists(path, "file") from None
     except OSError:  # no hard links there
         check_new_file(path)
         os.rename(temporary, path)
+    _sync_name(path)
+
+
+def _sync_name(path: str) -> None:
+    """Make a name durable; where that fails it is there all the same, and whole."""
+    with contextlib.suppress(OSError):
+        _sync_directory(os.path.dirname(path))
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

@@ -377,6 +377,7 @@ class RebuildResult:
     streams: int
     takes: int
     chunks: int
+    sessions: int
     artifacts: int
     recovered: tuple[RecoveredResult, ...]
     recovered_count: int

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from jackcapture.control.maintenance.offline import check_offline, rebuild_offli
 from jackcapture.control.maintenance.rebuild import rebuild_store
 from jackcapture.control.maintenance.swap import place_catalog
 from jackcapture.control.managed_stream import ManagedStream
+from jackcapture.control.sessions.document import SESSION_TYPE, enter_session
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError, StorageFullError
@@ -25,11 +27,14 @@ from jackcapture.lock import ENGINE_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.model.addresses import Content
 from jackcapture.model.results import RebuildResult
 from jackcapture.model.retention import HolderKind, Removal, Retention
+from jackcapture.model.sessions import Mark, Session, SessionMode, SessionStatus
 from jackcapture.model.takes import ClockSnapshot, Gap
 from jackcapture.model.uris import StreamUri
 from jackcapture.settings import Settings
 from jackcapture.store import Files, Store
 from parts.disks import SmallDisk
+from parts.kept_session import FIRST_FRAME, ID, make_session_store, opened_session
+from parts.kept_session import KEYS as KEYS_OF_SESSION
 from parts.kept_store import IDLE, KEYS, MAIN, SHORT, KeptStore
 
 FAR = 1 << 62
@@ -120,7 +125,7 @@ def test_what_no_document_names_becomes_an_artifact(kept: KeptStore) -> None:
         b"RF64\xff\xff\xff\xffWAVE" + bytes(50): "audio/vnd.wave",
         b"\x89PNG\r\n\x1a\n" + bytes(50): "image/png",
         os.urandom(50): "application/octet-stream",
-        b'{"type": "application/vnd.jackcapture.session+json"}': "application/vnd.jackcapture.session+json",
+        b'{"type": "application/vnd.jackcapture.session+json", "version": 1}': SESSION_TYPE,
         b'{"type": "application/json"}': "application/octet-stream",
     }
     store = Store.create_or_open(str(kept.root))
@@ -231,12 +236,149 @@ def test_retention_and_pins_are_those_of_the_newest_manifest(kept: KeptStore) ->
     assert_clean(kept)
 
 
+# --- sessions
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> KeptStore:
+    """A store with a closed session that was marked after its close, one that was closed unplayed, and an open one."""
+    root = tmp_path / "recorded"
+    make_session_store(root)
+    with opened_session(root) as kept:
+        marked = Mark("late", 1, FIRST_FRAME + 10, 7, 8, {KEYS_OF_SESSION: 10})
+        session = replace(kept.session, marks=(*kept.session.marks, marked))
+        rows = kept.catalog.sessions
+        enter_session(kept.store, kept.contents, kept.catalog, session, lambda it: rows.add_mark(ID, marked, it))
+        for number, name in enumerate(("unplayed", "open")):
+            made = Session(name, name, SessionMode.PASSIVE, SessionStatus.CREATED, number, None, (session.streams[0],))
+            rows.add(made)
+            if name == "unplayed":
+                closed = replace(made, closed_at_ns=9)
+                enter_session(kept.store, kept.contents, kept.catalog, closed, lambda it: rows.close("unplayed", 9, it))
+    return KeptStore(root)
+
+
+def told_of_sessions(root: Path) -> tuple[Any, ...]:
+    """All that the catalog tells of closed sessions, but for which takes they had begun, and the ids of artifacts."""
+    with opened_session(root) as kept:
+        sessions = [it for it in kept.catalog.sessions.newest(9) if it.status is SessionStatus.CLOSED]
+        documents = [(it.content_hash, it.metadata["session_id"]) for it in kept.catalog.artifacts(kind="session")]
+        parents = {
+            kept.catalog.artifact(parent).kind for it in kept.catalog.artifacts(kind="session") for parent in it.parents
+        }
+        holds = [
+            (hold.uri, hold.holder, hold.from_sample, hold.to_sample)
+            for record in kept.catalog.streams()
+            for hold in kept.catalog.keeping.holds(record.definition.uri, HolderKind.SESSION)
+        ]
+        disowned = [
+            replace(it, segments=tuple(
+                replace(segment, ranges=tuple(replace(found, is_own=False) for found in segment.ranges))
+                for segment in it.segments
+            ))
+            for it in sessions
+        ]  # fmt: skip
+        return sorted(disowned, key=lambda it: it.id), sorted(documents), parents, sorted(holds)
+
+
+def test_closed_sessions_are_there_again(recorded: KeptStore) -> None:
+    before = told_of_sessions(recorded.root)
+    assert [it.id for it in before[0]] == [ID, "unplayed"]
+    assert [mark.name for mark in before[0][0].marks] == ["late", "solo", "the-end"]
+    assert len(before[1]) == 3
+    with pytest.raises(ConflictError, match=r"3 sessions.*sessions that are not closed"):
+        rebuild(recorded)
+    result = rebuild(recorded, force=True)
+    assert (result.sessions, result.recovered) == (2, ())
+    assert any("3 sessions" in text and "sessions that were not closed" in text for text in result.unknown)
+    assert told_of_sessions(recorded.root) == before
+    assert_clean(recorded)
+    with opened_session(recorded.root) as kept:
+        kept.catalog.sessions.delete(ID)
+        kept.contents.remove_marked()
+        assert len(kept.catalog.artifacts(kind="session")) == 1
+    assert_clean(recorded)
+
+
+def test_of_a_session_the_newest_document_that_holds_up_counts(recorded: KeptStore) -> None:
+    documents = [name for name, session_id in told_of_sessions(recorded.root)[1] if session_id == ID]
+    newest = next(name for name in documents if b'"late"' in recorded.path(name).read_bytes())
+    data = recorded.path(newest).read_bytes()
+    recorded.rewrite(newest, data.replace(b"Night patch", b"Night Patch"))
+    result = rebuild(recorded, force=True)
+    assert result.sessions == 2
+    assert newest in {item.content_hash for item in result.recovered}
+    (session, _), *_ = told_of_sessions(recorded.root)
+    assert (session.name, [mark.name for mark in session.marks]) == ("Night patch", ["solo", "the-end"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"version": 2}, "version is 2"),
+        ({"mode": "unheard-of"}, "mode"),
+        ({"closed_at_ns": None}, "closed_at_ns"),
+        ({"streams": []}, "streams"),
+        ({"streams": [{"uri": "here", "definition_hash": ""}]}, "here"),
+        ({"marks": [{"name": "x", "segment": 9, "jack_frame": 0, "wall_clock_ns": 0, "created_at_ns": 0,
+                     "positions": {}}]}, "in no segment"),
+        ({"segments": [{"number": 1, "started": {}, "ended": {}, "ranges": []}]}, "started"),
+    ],
+)  # fmt: skip
+def test_a_session_document_that_is_none_is_kept_as_a_file(
+    recorded: KeptStore, change: dict[str, Any], said: str
+) -> None:
+    documents = [name for name, session_id in told_of_sessions(recorded.root)[1] if session_id == "unplayed"]
+    document = json.loads(recorded.path(documents[0]).read_bytes()) | {"id": "another"} | change
+    name = Store.create_or_open(str(recorded.root)).put(json.dumps(document).encode()).content.hash
+    result = rebuild(recorded, force=True)
+    assert result.sessions == 2
+    assert name in {item.content_hash for item in result.recovered}
+    assert any(name in text and "cannot be used" in text and said in text for text in result.unknown)
+    assert_clean(recorded)
+
+
+def test_a_session_is_there_as_far_as_its_streams_and_takes_are(recorded: KeptStore) -> None:
+    """Of one stream only the first manifest, with the first take; another is gone, with all that told of it."""
+    (before, _), *_ = told_of_sessions(recorded.root)
+    main, keys, mono = before.streams
+    manifest = json.loads(recorded.path(recorded.artifact("manifest", main)).read_bytes())
+    recorded.forget(recorded.artifact("manifest", main), recorded.artifact("manifest", keys))
+    recorded.forget(recorded.artifact("definition", keys))
+    manifest["takes"] = [manifest["takes"][0] | {"samples": 500, "chunks": manifest["takes"][0]["chunks"][:1]}]
+    Store.create_or_open(str(recorded.root)).put(json.dumps(manifest).encode())
+    result = rebuild(recorded, force=True)
+    assert result.sessions == 2
+    (session, _), *_ = told_of_sessions(recorded.root)
+    assert session.streams == (main, mono)
+    assert [{it.uri: (it.from_sample, it.to_sample) for it in segment.ranges} for segment in session.segments] == [
+        {main: (0, 500), mono: (0, 1000)},
+        {mono: (1000, 1500)},
+    ]
+    assert [dict(mark.positions) for mark in session.marks] == [{}, {main: 400, mono: 400}, {mono: 1500}]
+    for text in (f"recorded {keys}", f"{main} from 0 to 1000, in take 1: of that the take has 0 to 500",
+                 f"{main} from 1000 to 1500, in take 2: nothing is known of that take"):  # fmt: skip
+        assert any(text in said for said in result.unknown), (text, result.unknown)
+    assert check_offline(recorded.settings, quiet, read_data=False).problems == ()
+
+
+def test_a_session_of_streams_that_are_gone_is_told_of(recorded: KeptStore) -> None:
+    (before, _), *_ = told_of_sessions(recorded.root)
+    for uri in before.streams:
+        recorded.forget(recorded.artifact("manifest", uri), recorded.artifact("definition", uri))
+    result = rebuild(recorded, force=True)
+    assert result.sessions == 0
+    assert any(ID in text and "none of its streams is known" in text for text in result.unknown)
+    assert len([item for item in result.recovered if item.mime_type == SESSION_TYPE]) == 3
+    assert_clean(recorded)
+
+
 # --- when it refuses
 
 
 def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
     before = kept.catalog.read_bytes()
-    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 11 artifacts, 0 tags.*--force"):
+    with pytest.raises(ConflictError, match=r"4 streams, 4 takes, 11 chunks, 11 artifacts, 0 tags, 0 s.*--force"):
         rebuild(kept)
     assert kept.catalog.read_bytes() == before
     result = rebuild(kept, force=True)
@@ -246,6 +388,17 @@ def test_a_healthy_catalog_is_replaced_only_by_force(kept: KeptStore) -> None:
     assert_clean(kept)
     again = rebuild(kept, force=True)
     assert again.replaced != result.replaced
+
+
+def test_a_healthy_catalog_of_an_older_version_is_replaced_only_by_force(kept: KeptStore) -> None:
+    """One from before there were sessions."""
+    for table in ("mark_positions", "marks", "segment_ranges", "segments", "session_streams", "sessions"):
+        kept.query(f"DROP TABLE {table}")
+    kept.query("PRAGMA user_version = 3")
+    with pytest.raises(ConflictError, match=r"11 artifacts, 0 tags\).*--force"):
+        rebuild(kept)
+    rebuild(kept, force=True)
+    assert_clean(kept)
 
 
 def test_a_catalog_of_a_newer_version_is_replaced_only_by_force(kept: KeptStore) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
+import rpp
 import soundfile
 
 from jackcapture.processes.player import NOTE_SECONDS, NOTES
@@ -38,6 +39,18 @@ def test_the_demo_leaves_what_it_says(tmp_path: Path) -> None:
     (grabbed,) = out.glob("demo-player_*.wav")
     first, last = map(int, grabbed.stem.split("_")[1].split("-"))
     np.testing.assert_array_equal(soundfile.read(grabbed)[0], whole[first:last])
+
+    session = out / "session"
+    assert [mark["name"] for mark in json.loads((session / "timeline.json").read_text())["marks"]] == [
+        "verse-1", "verse-2",
+    ]  # fmt: skip
+    project = rpp.loads((session / "session.rpp").read_text())
+    sources = [source.find("FILE")[1] for source in project.iter("SOURCE") if source.attrib == ["WAVE"]]
+    assert [Path(source).name for source in sources] == [
+        "segment-01_stream-01_demo_player.wav", "segment-01_stream-02_demo_four-channels.wav",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(soundfile.read(session / sources[0])[0], whole)
+    assert (session / "README.txt").read_text().startswith("A recorded session: Demo\n")
 
     notes = [message for message in mido.MidiFile(out / "keys.mid") if message.type == "note_on"]
     assert len(notes) >= 3 / NOTE_SECONDS - 1

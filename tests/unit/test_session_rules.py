@@ -1,5 +1,6 @@
 """Sessions: their rules, their rows in the catalog, what they hold, and where their places lie."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from jackcapture.catalog import Catalog, SealedChunk
 from jackcapture.catalog.audit import Audit
 from jackcapture.control.contents import Contents
-from jackcapture.control.maintenance.offline import check_offline, rebuild_offline
+from jackcapture.control.maintenance.offline import check_offline
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.sessions.clocks import nominal_clock, observed_clock
 from jackcapture.control.sessions.document import enter_session, render_session
@@ -360,21 +361,28 @@ def test_a_document_tells_all_of_a_session(catalog: Catalog) -> None:
     }  # fmt: skip
 
 
-def test_a_rebuild_keeps_the_document_of_a_session(kept: KeptStore) -> None:
-    """It does not read it yet: it says so, and the check is clean."""
+def test_the_documents_of_a_session_are_linked_to_all_that_tells_of_it(kept: KeptStore) -> None:
+    """Also of a take that runs on when it is closed: there is a manifest of it then, and one is enough."""
     store = Store.create_or_open(str(kept.root))
     catalog = Catalog(str(kept.catalog), store.uuid)
     try:
         contents = Contents(store, catalog)
-        catalog.sessions.add(made := session("one", MAIN, IDLE))
-        enter_session(store, contents, catalog, made, lambda document: catalog.sessions.close("one", 9, document))
-        (entered,) = catalog.artifacts(kind="session")
-        kinds = [catalog.artifact(parent).kind for parent in entered.parents]
-        assert kinds == ["definition", "definition", "manifest"]
+        catalog.sessions.add(session("one", MAIN, IDLE))
+        catalog.begin_take(Take(IDLE, 1, 1000, 0, None, SECOND, None))
+        ranges = SegmentRange(MAIN, 2, 700, 800, False, 1550, 550), SegmentRange(IDLE, 1, 0, 500, False, 1000, 0)
+        segment = Segment(1, SegmentClock(5000, SECOND), SegmentClock(5500, 2 * SECOND), ranges)
+        catalog.sessions.begin_segment("one", segment, 7)
+        closed = replace(catalog.sessions.get("one"), status=SessionStatus.CLOSED, closed_at_ns=time.time_ns())
+        for _ in range(2):
+            enter_session(store, contents, catalog, closed, lambda document: catalog.sessions.close("one", 9, document))
+        for entered in catalog.artifacts(kind="session"):
+            parents = [catalog.artifact(parent) for parent in entered.parents]
+            assert [(it.kind, it.stream_uri) for it in parents] == [
+                ("definition", MAIN), ("definition", IDLE), ("manifest", MAIN), ("manifest", IDLE),
+            ]  # fmt: skip
+        (manifest,) = catalog.artifacts(kind="manifest", stream_uri=IDLE)
+        assert len(catalog.artifacts(kind="manifest", stream_uri=MAIN)) == 2  # one a take, as before
+        assert b'"samples": null' in store.read(Content(manifest.content_hash), 0, manifest.bytes)
         assert check_offline(kept.settings, lambda *_: None, read_data=True).problems == ()
     finally:
         catalog.close()
-    rebuilt = rebuild_offline(kept.settings, lambda *_: None, force=True)
-    assert any("session+json: no stream is known by it" in said for said in rebuilt.unknown)
-    assert entered.content_hash in {found.content_hash for found in rebuilt.recovered}
-    assert check_offline(kept.settings, lambda *_: None, read_data=True).problems == ()

@@ -6,11 +6,12 @@ A manifest of a later minor version may have more fields than these, which are l
 import enum
 import itertools
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
 from jackcapture.control.documents import DEFINITION_TYPE, MANIFEST_TYPE
+from jackcapture.control.sessions.document import SESSION_TYPE
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.retention import RemovalReason
 from jackcapture.model.streams import StreamDefinition
@@ -28,24 +29,31 @@ class DocumentKind(enum.StrEnum):
 
     DEFINITION = "definition"
     MANIFEST = "manifest"
+    SESSION = "session"
 
 
-KINDS = {DEFINITION_TYPE: DocumentKind.DEFINITION, MANIFEST_TYPE: DocumentKind.MANIFEST}
+KINDS = {
+    DEFINITION_TYPE: DocumentKind.DEFINITION,
+    MANIFEST_TYPE: DocumentKind.MANIFEST,
+    SESSION_TYPE: DocumentKind.SESSION,
+}
 """Kinds of documents by their `type`, which is also their MIME type."""
 
 
-class _Part(pydantic.BaseModel):
+class DocumentPart(pydantic.BaseModel):
+    """A part of a document; what it does not know is left alone."""
+
     model_config = pydantic.ConfigDict(strict=True, frozen=True)
 
 
-class LatencyPart(_Part):
+class LatencyPart(DocumentPart):
     """Capture latency of a port, in frames."""
 
     min: _Count
     max: _Count
 
 
-class ChunkPart(_Part):
+class ChunkPart(DocumentPart):
     """A sealed chunk."""
 
     index: _Count
@@ -58,7 +66,7 @@ class ChunkPart(_Part):
     clipped_samples: _Count = 0
 
 
-class RemovalPart(_Part):
+class RemovalPart(DocumentPart):
     """A run of chunks that was removed."""
 
     first_index: _Count
@@ -69,7 +77,7 @@ class RemovalPart(_Part):
     removed_at_ns: _Signed
 
 
-class GapPart(_Part):
+class GapPart(DocumentPart):
     """Lost frames."""
 
     position: _Count
@@ -77,7 +85,7 @@ class GapPart(_Part):
     cause: GapCause
 
 
-class ClockPart(_Part):
+class ClockPart(DocumentPart):
     """A clock snapshot."""
 
     sample_position: _Count
@@ -91,7 +99,7 @@ class ClockPart(_Part):
     midi_clock: MidiClock = MidiClock()
 
 
-class TakePart(_Part):
+class TakePart(DocumentPart):
     """A take with all that belongs to it."""
 
     number: Annotated[int, pydantic.Field(ge=1, le=2**31)]
@@ -108,7 +116,7 @@ class TakePart(_Part):
     clocks: tuple[ClockPart, ...]
 
 
-class PinPart(_Part):
+class PinPart(DocumentPart):
     """A range that is kept."""
 
     name: str
@@ -117,7 +125,7 @@ class PinPart(_Part):
     created_at_ns: _Signed
 
 
-class RetentionPart(_Part):
+class RetentionPart(DocumentPart):
     """How much is kept."""
 
     keep_ns: _Count | None = None
@@ -125,7 +133,7 @@ class RetentionPart(_Part):
     keep_chunks: _Count | None = None
 
 
-class Manifest(_Part):
+class Manifest(DocumentPart):
     """A stream as it stood when a take ended."""
 
     store_uuid: str
@@ -140,6 +148,8 @@ class Manifest(_Part):
         """The stream's definition; raises `InvalidValueError`."""
         return StreamDefinition.from_json(self.definition)
 
+
+_Document = TypeVar("_Document", bound=DocumentPart)
 
 PREFIX = "application/vnd.jackcapture."
 """What the type of every document begins with."""
@@ -165,7 +175,7 @@ def read_definition(data: bytes) -> StreamDefinition:
     document = _read_json(data)
     if kind_of(document) is not DocumentKind.DEFINITION:
         raise InvalidValueError(f"its type is no {DEFINITION_TYPE}")
-    _check_version(document)
+    check_version(document)
     return StreamDefinition.from_json(document)
 
 
@@ -174,15 +184,20 @@ def read_manifest(data: bytes) -> Manifest:
     document = _read_json(data)
     if kind_of(document) is not DocumentKind.MANIFEST:
         raise InvalidValueError(f"its type is no {MANIFEST_TYPE}")
-    _check_version(document)
+    check_version(document)
+    manifest = parsed(Manifest, data)
+    _check_order(manifest)
+    return manifest
+
+
+def parsed(kind: type[_Document], data: bytes) -> _Document:
+    """Read a document of a kind, field by field; raises `InvalidValueError`."""
     try:
-        manifest = Manifest.model_validate_json(data)
+        return kind.model_validate_json(data)
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InvalidValueError(f"{where}: {first['msg']} (and {error.error_count() - 1} more)") from None
-    _check_order(manifest)
-    return manifest
 
 
 def _check_order(manifest: Manifest) -> None:
@@ -213,7 +228,8 @@ def _read_json(data: bytes) -> Any:
         raise InvalidValueError(f"it is no JSON: {error}") from None
 
 
-def _check_version(document: dict[str, Any]) -> None:
+def check_version(document: dict[str, Any]) -> None:
+    """Raise `InvalidValueError` for a document of a version that this one cannot read."""
     version = document.get("version")
     if version != VERSION:
         raise InvalidValueError(f"its version is {version!r}; this jackcapture reads {VERSION}")

@@ -23,9 +23,11 @@ from jackcapture.control.maintenance.documents_reading import (
     read_definition,
     read_manifest,
 )
+from jackcapture.control.maintenance.rebuilt_sessions import FoundSessions, enter_session
 from jackcapture.control.maintenance.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
 from jackcapture.control.maintenance.store_contents import Document, documents, mime_type
 from jackcapture.control.maintenance.swap import OldCatalog, place_catalog, write_description
+from jackcapture.control.sessions.document import SESSION_TYPE
 from jackcapture.control.slices.requests import SLICE_TYPE
 from jackcapture.control.slices.virtual import held_range
 from jackcapture.errors import InvalidValueError, NotFoundError, StorageDamagedError
@@ -57,11 +59,12 @@ class _Stream:
 
 @dataclass(slots=True)
 class _Found:
-    """What the documents in the store are: their kinds and times by name, and the streams that they tell of."""
+    """What the documents in the store are, by name, and the streams and sessions that they tell of."""
 
     kinds: dict[str, tuple[DocumentKind, StreamUri, int, int]] = field(default_factory=dict)
     definitions: dict[StreamUri, list[tuple[int, str, StreamDefinition]]] = field(default_factory=dict)
     streams: dict[StreamUri, _Stream] = field(default_factory=dict)
+    sessions: FoundSessions = field(default_factory=FoundSessions)
     store_uuids: Counter[str] = field(default_factory=Counter)
 
 
@@ -95,6 +98,7 @@ class Rebuild:
         path = place.catalog_path + ".new"
         with NewCatalog(path, identity, place.files) as catalog:
             self._enter_streams(catalog, store, found)
+            self._enter_sessions(catalog, found)
             self._enter_the_rest(catalog)
             catalog.finish()
             replaced = place_catalog(place, path)
@@ -103,6 +107,7 @@ class Rebuild:
             streams=self._counts["streams"],
             takes=self._counts["takes"],
             chunks=self._counts["chunks"],
+            sessions=self._counts["sessions"],
             artifacts=self._counts["artifacts"],
             recovered=tuple(self._recovered),
             recovered_count=self._recovered_count,
@@ -136,13 +141,15 @@ class Rebuild:
             self._place.go_on()
             kind = KINDS.get(document.type)
             if kind is None:
-                self._unknown.append(f"{content_path(document.name)} is {document.type}: no stream is known by it")
+                self._unknown.append(f"{content_path(document.name)} is {document.type}: nothing is known by it")
                 continue
             try:
                 if kind is DocumentKind.DEFINITION:
                     self._note_definition(found, document)
-                else:
+                elif kind is DocumentKind.MANIFEST:
                     self._note_manifest(found, document)
+                else:
+                    found.sessions.note(document)
             except InvalidValueError as error:
                 self._unknown.append(f"{content_path(document.name)}, a {kind}, cannot be used: {error.message}")
         for uri, definitions in found.definitions.items():
@@ -153,6 +160,7 @@ class Rebuild:
                     f"{uri}: there is a definition and no manifest, so what it recorded is not known; a stream that "
                     "was deleted can look like this, too"
                 )
+        self._unknown.extend(found.sessions.forget_without(found.streams))
         return found
 
     def _note_definition(self, found: _Found, document: Document) -> None:
@@ -255,6 +263,25 @@ class Rebuild:
             )
         if made.is_unfinished:
             self._unknown.append(f"{definition.uri} take {made.take.number} did not end in any manifest")
+
+    def _enter_sessions(self, catalog: NewCatalog, found: _Found) -> None:
+        for session in found.sessions.in_order():
+            self._place.go_on()
+            enter_session(catalog, session, self._unknown.append)
+            self._counts["sessions"] += 1
+        for name, (session, size, at) in sorted(found.sessions.documents.items()):
+            artifact = Artifact(
+                id=new_artifact_id("session-document"),
+                kind=DocumentKind.SESSION.value,
+                content_hash=name,
+                mime_type=SESSION_TYPE,
+                bytes=size,
+                created_at_ns=at,
+                parents=tuple(parent for uri in session.uris for parent in catalog.documents_of(uri)),
+                metadata={"session_id": session.id, "name": session.name},
+            )
+            catalog.add_artifact(artifact)
+            self._counts["artifacts"] += 1
 
     # --- what no document names ---
 

@@ -56,7 +56,8 @@ class OldCatalog:
         has = self.reason or ", ".join(f"{count} {name}" for name, count in self.counts.items())
         raise ConflictError(
             f"the catalog is healthy ({has}); one that is made anew would not have what no document tells: what slices "
-            "are and were cut from, tags, artifact ids, takes that run. Add --force to replace it all the same",
+            "are and were cut from, tags, artifact ids, takes that run, sessions that are not closed. Add --force to "
+            "replace it all the same",
             **self.counts,
         )
 
@@ -65,7 +66,10 @@ class OldCatalog:
         if not self.counts:
             return []
         has = ", ".join(f"{count} {name}" for name, count in self.counts.items())
-        return [f"the old catalog had {has}; its artifact ids, tags, and what slices were cut from are only there"]
+        return [
+            f"the old catalog had {has}; its artifact ids, tags, sessions that were not closed, and what slices were "
+            "cut from are only there"
+        ]
 
 
 def place_catalog(place: CheckPlace, new: str) -> str | None:

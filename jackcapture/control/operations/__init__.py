@@ -7,6 +7,7 @@ its docstring is its help, its result is a dataclass of model/results.py (or a t
 from jackcapture.control.operations import (
     artifacts,
     clocks,
+    exports,
     keeping,
     maintenance,
     midi,
@@ -24,6 +25,7 @@ __all__ = [
     "artifacts",
     "call",
     "clocks",
+    "exports",
     "keeping",
     "maintenance",
     "midi",

@@ -8,9 +8,10 @@ from typing import Any
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.contents import Contents
-from jackcapture.control.documents import rendered
+from jackcapture.control.documents import enter_manifest, rendered
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.sessions import SegmentClock, Session
+from jackcapture.model.uris import StreamUri
 from jackcapture.store import Sealed, Store
 
 SESSION_TYPE = "application/vnd.jackcapture.session+json"
@@ -19,7 +20,12 @@ SESSION_TYPE = "application/vnd.jackcapture.session+json"
 def enter_session(
     store: Store, contents: Contents, catalog: Catalog, session: Session, add: Callable[[Artifact], None]
 ) -> None:
-    """Put the document of a session into the store; `add` enters its artifact, with what else changes."""
+    """Put the document of a session into the store; `add` enters its artifact, with what else changes.
+
+    The manifests that it is linked to tell of all takes that the session has, also of one that runs on.
+    """
+    for uri in session.streams:
+        _ensure_manifest(store, contents, catalog, session, uri)
     definitions = [catalog.stream(uri).definition_artifact for uri in session.streams]
     manifests = [
         manifest.id
@@ -43,6 +49,19 @@ def enter_session(
         )
 
     contents.enter_document(rendered(render_session(store.uuid, session, hashes)), add_row)
+
+
+def _ensure_manifest(store: Store, contents: Contents, catalog: Catalog, session: Session, uri: StreamUri) -> None:
+    """Enter the manifest of a stream unless there is one that tells of what the session has of it."""
+    takes = [found.take_number for segment in session.segments if (found := segment.range_of(uri)) is not None]
+    if not takes:
+        return
+    for newest in catalog.artifacts(kind="manifest", stream_uri=uri, limit=1):
+        # One that was made at the close tells of a take that runs on, too, as far as it was sealed.
+        is_of_the_close = session.closed_at_ns is not None and newest.created_at_ns >= session.closed_at_ns
+        if is_of_the_close or newest.metadata.get("last_take", 0) >= max(takes):
+            return
+    enter_manifest(store, contents, catalog, catalog.stream(uri))
 
 
 def render_session(store_uuid: str, session: Session, definition_hashes: list[str]) -> dict[str, Any]:

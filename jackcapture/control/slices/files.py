@@ -10,6 +10,7 @@ from typing import Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.clock.answers import Moment
+from jackcapture.clock.distance import frames_apart
 from jackcapture.control.slices.excerpts import Excerpt
 from jackcapture.control.slices.layouts import Layout, blocks_of_layout, layout_of, write_at, write_layout
 from jackcapture.control.slices.requests import BetweenTakes, SliceOptions
@@ -24,7 +25,6 @@ from jackcapture.model.streams import AudioFormat
 from jackcapture.model.times import iso
 from jackcapture.store import Store
 
-_NS = 1_000_000_000
 _FLAC_ROOM = 1 << 16  # beyond the samples: a FLAC file of noise is hardly longer than they are
 
 
@@ -63,11 +63,8 @@ def silences(catalog: Catalog, excerpt: Excerpt) -> Iterator[tuple[int, int]]:
         ended, begun = records[before].take, records[after].take
         samples = records[before].end_sample - ended.first_sample
         ended_at_ns = ended.ended_at_ns if ended.ended_at_ns is not None else begun.started_at_ns
-        by_wall_clock = (begun.started_at_ns - ended_at_ns) * rate // _NS
         by_frames = begun.start_frame - (ended.start_frame + samples)
-        # The counters of two servers have nothing to do with each other; that of one is never far from the wall clock.
-        is_one_server = by_frames >= 0 and abs(by_frames - by_wall_clock) <= rate + by_wall_clock // 1000
-        yield after, by_frames if is_one_server else max(by_wall_clock, 0)
+        yield after, frames_apart(by_frames, begun.started_at_ns - ended_at_ns, rate)[0]
 
 
 def write_audio(
@@ -128,7 +125,14 @@ def _ends(
     """Give what is before and after the samples in the file; the same range always has the same."""
     if options.output_format != "wav":
         return b"", b""
-    uri = excerpt.definition.uri
+    description = f"{excerpt.definition.uri}, samples {excerpt.from_sample} to {excerpt.to_sample}, store {store.uuid}"
+    return wav_ends(store, excerpt, audio, frames, began, description)
+
+
+def wav_ends(
+    store: Store, excerpt: Excerpt, audio: AudioFormat, frames: int, began: Moment | None, description: str
+) -> tuple[bytes, bytes]:
+    """Give what is before and after the samples of an excerpt in a Broadcast Wave file, as `audio`, of `frames`."""
     history = "jackcapture"
     if audio != excerpt.definition.audio:
         history += f" from {excerpt.definition.audio.sample_format}"
@@ -136,7 +140,7 @@ def _ends(
         audio,
         frames,
         Broadcast(
-            description=f"{uri}, samples {excerpt.from_sample} to {excerpt.to_sample}, store {store.uuid}",
+            description=description,
             originator_reference=f"{store.uuid[:8]}-{excerpt.from_sample}",
             originated_at_ns=None if began is None else began.ns,
             time_reference=0 if began is None else samples_since_midnight(began.ns, audio.sample_rate),

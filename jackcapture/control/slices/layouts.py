@@ -84,12 +84,13 @@ def layout_of(excerpt: Excerpt, silences: Iterable[tuple[int, int]] = ()) -> Lay
     return Layout(excerpt.definition.uri, tuple(parts))
 
 
-def write_layout(store: Store, catalog: Catalog, layout: Layout, target: int, moved: Callable[[int], None]) -> None:
-    """Write the file into a descriptor, from its beginning; where it is silent the file must be empty or zeros.
+def write_layout(
+    store: Store, catalog: Catalog, layout: Layout, target: int, moved: Callable[[int], None], position: int = 0
+) -> None:
+    """Write the file into a descriptor, from byte `position` on; where it is silent there must be nothing, or zeros.
 
     `moved` is told the bytes of each step, but for its own bytes, and may raise to cancel.
     """
-    position = 0
     for part in layout.parts:
         match part:
             case OwnBytes(data):

@@ -12,6 +12,7 @@ from jackcapture.formats.midi_records import MidiRecord, iterate_records
 from jackcapture.formats.smf import Smf, SmfOptions, Tempo, write_smf
 from jackcapture.model.progress import Progress
 from jackcapture.model.takes import ClockSnapshot
+from jackcapture.model.uris import StreamUri
 from jackcapture.store import Store
 
 MAX_FILE_BYTES = 256 << 20
@@ -52,6 +53,15 @@ def midi_file(
         list(_tempos(clocks_of(catalog, excerpt))),
         SmfOptions(file_type=options.midi_file_type, chase=options.chase, track_name=excerpt.definition.uri),
     )
+
+
+def chased_from(catalog: Catalog, uri: StreamUri, from_sample: int) -> int:
+    """Give where begins what is read to know what is in force at a position: its take, or what is kept of that."""
+    takes = [it.take.first_sample for it in catalog.takes(uri) if it.take.first_sample <= from_sample]
+    first = max(takes, default=from_sample)
+    # Of the take, what retention has left without a hole.
+    gone = catalog.keeping.removals(uri, first, from_sample)
+    return min(max((it.end_sample for it in gone), default=first), from_sample)
 
 
 def clocks_of(catalog: Catalog, excerpt: Excerpt) -> list[ClockSnapshot]:

@@ -19,7 +19,7 @@ from jackcapture.control.slices.files import (
     write_whole,
 )
 from jackcapture.control.slices.layouts import Layout, layout_of
-from jackcapture.control.slices.midi_files import midi_file
+from jackcapture.control.slices.midi_files import chased_from, midi_file
 from jackcapture.control.slices.requests import SLICE_TYPE, SliceRequest, mime_type
 from jackcapture.control.slices.take_clocks import began_at, moment_at, snapshots_near
 from jackcapture.control.slices.virtual import read_document, render_document
@@ -104,14 +104,7 @@ class Slicer:
         """Give where what is read begins: before the range, where a MIDI file needs what is in force there."""
         if request.options.output_format != "mid" or not request.options.chase:
             return request.from_sample
-        takes = self.catalog.takes(request.stream.uri)
-        first = max(
-            (it.take.first_sample for it in takes if it.take.first_sample <= request.from_sample),
-            default=request.from_sample,
-        )
-        # Of the take, what retention has left without a hole.
-        gone = self.catalog.keeping.removals(request.stream.uri, first, request.from_sample)
-        return min(max((it.end_sample for it in gone), default=first), request.from_sample)
+        return chased_from(self.catalog, request.stream.uri, request.from_sample)
 
     def _write(self, request: SliceRequest, excerpt: Excerpt, progress: Progress) -> SliceFile:
         options = request.options

@@ -1,0 +1,131 @@
+"""Reads the documents of sessions back from the store, and believes nothing, as documents_reading does."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Annotated, Any
+
+import pydantic
+
+from jackcapture.control.maintenance.documents_reading import DocumentPart, check_version, parsed
+from jackcapture.control.sessions.document import SESSION_TYPE
+from jackcapture.errors import InvalidValueError
+from jackcapture.model.places import MAX_SAMPLE_POSITION
+from jackcapture.model.sessions import MAX_NAME_LENGTH, SegmentClock, SessionMode
+from jackcapture.model.takes import TransportState
+from jackcapture.model.uris import StreamUri, parse_stream_uri
+
+_Count = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
+_Position = Annotated[int, pydantic.Field(ge=0, le=MAX_SAMPLE_POSITION)]
+_Number = Annotated[int, pydantic.Field(ge=1, le=2**31)]
+_Signed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
+_Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
+_Uri = Annotated[str, pydantic.AfterValidator(parse_stream_uri)]
+
+
+class StreamPart(DocumentPart):
+    """A stream of the session."""
+
+    uri: _Uri
+    definition_hash: str
+
+
+class EndPart(DocumentPart):
+    """All clocks at an end of a segment."""
+
+    jack_frame: _Count
+    wall_clock_ns: _Signed
+    monotonic_us: _Count | None = None
+    transport_state: TransportState | None = None
+    transport_frame: _Count | None = None
+    bar: int | None = None
+    beat: int | None = None
+    tick: int | None = None
+
+    @property
+    def clock(self) -> SegmentClock:
+        """The same as a value of the model."""
+        return SegmentClock(**self.model_dump())
+
+
+class RangePart(DocumentPart):
+    """What a segment has of a stream."""
+
+    stream_uri: _Uri
+    take: _Number
+    from_sample: _Position
+    to_sample: _Position
+
+
+class SegmentPart(DocumentPart):
+    """A segment, which has ended."""
+
+    number: _Number
+    started: EndPart
+    ended: EndPart
+    ranges: tuple[RangePart, ...]
+
+
+class MarkPart(DocumentPart):
+    """A mark."""
+
+    name: _Name
+    segment: _Number
+    jack_frame: _Count
+    wall_clock_ns: _Signed
+    created_at_ns: _Signed
+    positions: dict[_Uri, _Position]
+
+
+class SessionDocument(DocumentPart):
+    """A session as it stood when it was closed, or marked after that."""
+
+    store_uuid: str
+    id: _Name
+    name: _Name
+    mode: SessionMode
+    settings: dict[str, Any]
+    created_at_ns: _Signed
+    closed_at_ns: _Signed
+    streams: Annotated[tuple[StreamPart, ...], pydantic.Field(min_length=1)]
+    segments: tuple[SegmentPart, ...]
+    marks: tuple[MarkPart, ...]
+
+    @property
+    def uris(self) -> tuple[StreamUri, ...]:
+        """Its streams, in order."""
+        return tuple(StreamUri(stream.uri) for stream in self.streams)
+
+    @property
+    def age(self) -> tuple[int, int]:
+        """What grows from one document of a session to the next: marks are only added."""
+        return len(self.marks), max((mark.created_at_ns for mark in self.marks), default=0)
+
+
+def read_session(data: bytes) -> SessionDocument:
+    """Read the document of a session; raises `InvalidValueError`."""
+    document = json.loads(data)
+    if document.get("type") != SESSION_TYPE:
+        raise InvalidValueError(f"its type is no {SESSION_TYPE}")
+    check_version(document)
+    session = parsed(SessionDocument, data)
+    segments = [segment.number for segment in session.segments]
+    _check_once("the stream", session.uris)
+    _check_once("the segment", segments)
+    _check_once("the mark", [mark.name for mark in session.marks])
+    for segment in session.segments:
+        uris = [found.stream_uri for found in segment.ranges]
+        _check_once(f"segment {segment.number}: the stream", uris)
+        for found in segment.ranges:
+            if found.stream_uri not in session.uris or found.from_sample > found.to_sample:
+                raise InvalidValueError(f"segment {segment.number}: {found} is no range of its streams")
+    for mark in session.marks:
+        if mark.segment not in segments or not mark.positions.keys() <= set(session.uris):
+            raise InvalidValueError(f"the mark {mark.name!r} is in no segment, or in a stream, that it has")
+    return session
+
+
+def _check_once(what: str, names: Iterable[object]) -> None:
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise InvalidValueError(f"{what} {twice[0]} is there more than once")
