@@ -15,6 +15,7 @@ from jackcapture.control.operations import (
     slices,
     status,
     streams,
+    transport,
 )
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
@@ -33,4 +34,5 @@ __all__ = [
     "slices",
     "status",
     "streams",
+    "transport",
 ]
