@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jackcapture.engine.clock import Observation
 from jackcapture.engine.jack_client import JackClient
@@ -108,7 +108,11 @@ class TransportCommands:
             case TransportLocate():
                 client.transport_locate(command.frame)
                 target = command.frame
-        self._waiting.append(_Asked(state, target, frame, time.monotonic() + PATIENCE, reply))
+        now = time.monotonic()
+        for number, asked in enumerate(self._waiting):
+            if (asked.target is None) == (target is None) and (asked.state, asked.target) != (state, target):
+                self._waiting[number] = replace(asked, deadline=now)  # what it asked for is not to come any more
+        self._waiting.append(_Asked(state, target, frame, now + PATIENCE, reply))
 
     def now(self) -> JackTransport:
         """Give the transport at the start of the newest cycle; all zero while there is no server."""
@@ -127,10 +131,10 @@ class TransportCommands:
         waiting, self._waiting = self._waiting, []
         for asked in waiting:
             is_new = seen is not None and seen.frame >= asked.frame
-            if seen is not None and ((is_new and asked.is_settled(seen)) or now > asked.deadline):
+            if seen is not None and ((is_new and asked.is_settled(seen)) or now >= asked.deadline):
                 is_reached = is_new and asked.is_reached(seen)
                 asked.reply(TransportOutcome(_told(seen, (), self._changes.number), is_reached))
-            elif now > asked.deadline:
+            elif now >= asked.deadline:
                 asked.reply(error_payload(UnreachableError("JACK has run no cycle since it was asked")))
             else:
                 self._waiting.append(asked)
