@@ -20,7 +20,12 @@ from jackcapture.model.uris import StreamUri, parse_stream_uri
 
 @operation
 async def session_create(
-    context: Context, streams: list[str], mode: str = "passive", name: str | None = None
+    context: Context,
+    streams: list[str],
+    mode: str = "passive",
+    name: str | None = None,
+    follow_transport: bool = False,
+    on_relocate: str = "mark",
 ) -> SessionResult:
     """Define a session: streams that are recorded together under one timeline, each of which must exist.
 
@@ -29,7 +34,12 @@ async def session_create(
     found = parse_session_mode(mode)
     uris = parse_session_streams(streams)
     label = None if name is None else parse_session_name(name)
-    return await _described(context, await context.services.sessions.create(uris, found, label))
+    return await _described(
+        context,
+        await context.services.sessions.create(
+            uris, found, label, {"transport": {"follow": follow_transport, "on_relocate": on_relocate}}
+        ),
+    )
 
 
 @operation
