@@ -197,6 +197,7 @@ def test_hands_control_and_engine(
         roll_beyond(remote, FAR)
         remote.transport_stop()
         wait_for_state(client, "stopped")
+        locate(remote, 0)
         remote.transport_start()
         playing(client, session_id)
         killed = client.call("status")["control"]["pid"]
@@ -228,6 +229,7 @@ def test_hands_control_and_engine(
         assert frames(ended)[2:] == truth[2:]
         assert frames(ended)[1][0] == truth[1][0]
         marks = {mark["name"]: mark["jack_frame"] for mark in ended["marks"]}
+        assert len(moved) == 3
         assert marks["relocate-1"] == moved[1][0]
         assert marks["relocate-3"] == moved[2][0]  # the name before it was taken
         check_content(client, {"segments": ended["segments"][:3]}, A)

@@ -21,11 +21,10 @@ FIRST: Change = (0, STOPPED, 0, (SERVER,))
 
 def steps(*changes: Change) -> list[TransportStep]:
     """What an engine's changes mean, in order."""
-    found, told = [], TransportSteps()
+    found: list[TransportStep] = []
+    told = TransportSteps()
     for frame, state, place, reasons in changes:
-        step = told.step(JackTransport(frame, frame * 20, frame * 20_000, 64, Transport(state, place), reasons))
-        if step is not None:
-            found.append(step)
+        found += told.steps(JackTransport(frame, frame * 20, frame * 20_000, 64, Transport(state, place), reasons))
     return found
 
 
@@ -105,18 +104,33 @@ def test_what_was_before_the_first_change_is_not_known() -> None:
 def test_changes_that_are_missing() -> None:
     told = TransportSteps()
     rolling = JackTransport(64, transport=Transport(ROLLING, 0), reasons=(STATE,))
-    assert told.step(rolling) is not None
+    assert told.steps(rolling)
     told.forget()
-    step = told.step(JackTransport(500, transport=Transport(STOPPED, 0), reasons=(STATE,)))
-    assert step is not None
+    (step,) = told.steps(JackTransport(500, transport=Transport(STOPPED, 0), reasons=(STATE,)))
     assert (step.kind, step.is_presumed) == (STOP, True)
 
 
 def test_a_step_has_all_clocks() -> None:
     transport = Transport(ROLLING, 2**32 - 100, 3, 2, 240, 4.0, 4.0, 1920.0, 120.0)
     told = TransportSteps()
-    told.step(JackTransport(0, transport=Transport(STOPPED, 0), reasons=(SERVER,)))
-    start = told.step(JackTransport(64, 5, 6, 64, transport, (STATE,)))
-    assert start == TransportStep(START, SegmentClock(64, 6, 5, ROLLING, 2**32 - 100, 3, 2, 240, 120.0))
-    jump = told.step(JackTransport(264, 7, 8, 64, Transport(ROLLING, 7), (MOVED,)))
-    assert jump == TransportStep(RELOCATION, SegmentClock(264, 8, 7, ROLLING, 7), from_frame=100)
+    told.steps(JackTransport(0, transport=Transport(STOPPED, 0), reasons=(SERVER,)))
+    start = told.steps(JackTransport(64, 5, 6, 64, transport, (STATE,)))
+    assert start == [TransportStep(START, SegmentClock(64, 6, 5, ROLLING, 2**32 - 100, 3, 2, 240, 120.0))]
+    jump = told.steps(JackTransport(264, 7, 8, 64, Transport(ROLLING, 7), (MOVED,)))
+    assert jump == [TransportStep(RELOCATION, SegmentClock(264, 8, 7, ROLLING, 7), from_frame=100)]
+
+
+def test_a_relocation_gets_the_bars_of_its_place() -> None:
+    def at(frame: int, state: TransportState, place: int, bar: int, *reasons: ClockReason) -> JackTransport:
+        return JackTransport(
+            frame, transport=Transport(state, place, bar, 1, 0, 4.0, 4.0, 1920.0, 120.0), reasons=reasons
+        )
+
+    told = TransportSteps()
+    told.steps(at(0, ROLLING, 0, 1, SERVER))
+    assert told.steps(at(100, STARTING, 96_000, 1, STATE, MOVED)) == []  # JACK still gives the bar before
+    (jump,) = told.steps(at(164, ROLLING, 96_000, 2, STATE))
+    assert (jump.at.jack_frame, jump.at.bar, jump.from_frame) == (100, 2, 100)
+    assert told.steps(at(200, STARTING, 0, 2, STATE, MOVED)) == []
+    jump, stop = told.steps(at(300, STOPPED, 50, 1, STATE, MOVED))
+    assert (jump.kind, jump.at.bar, stop.kind, stop.at.bar) == (RELOCATION, None, STOP, None)

@@ -92,8 +92,7 @@ class TransportFollower:
 
     def _take(self, change: JackTransport, *, is_old: bool) -> None:
         self._number = change.number
-        step = self._steps.step(change)
-        if step is not None:
+        for step in self._steps.steps(change):
             self._new.append(_Owed(step, is_old, time.monotonic() + self._ring_seconds))
             self._wake.set()
 

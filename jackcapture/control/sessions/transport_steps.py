@@ -1,11 +1,12 @@
 """What JACK's transport did, in terms of those who follow it: it began to roll, was relocated, or stopped.
 
 A relocation while it rolls takes JACK through `starting`, in which it waits for clients that are slow to get ready:
-that is no stop, and the rolling after it no start.
+that is no stop, and the rolling after it no start. In the cycle of a relocation JACK still gives the bars of the place
+before, so a relocation is given with the next change, which has the right ones if the transport is still there.
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jackcapture.model.sessions import SegmentClock
 from jackcapture.model.takes import ClockReason, TransportState
@@ -44,14 +45,25 @@ class TransportSteps:
 
     def __init__(self) -> None:
         self._last: JackTransport | None = None  # None: what was before is not known
+        self._held: TransportStep | None = None  # a relocation of which the bars are still to come
         self.is_rolling = False
 
     def forget(self) -> None:
         """Take note that changes are missing."""
         self._last = None
 
-    def step(self, change: JackTransport) -> TransportStep | None:
-        """Give what a change means; None if nothing that is to be followed."""
+    def steps(self, change: JackTransport) -> list[TransportStep]:
+        """Give what a change means, and what one before it did that was held back, in order."""
+        step, held = self._step(change), self._held
+        found = [] if held is None else [replace(held, at=_with_bars(held.at, change))]
+        self._held = None
+        if step is not None and step.kind is StepKind.RELOCATION and _has_old_bars(change):
+            self._held = step
+        elif step is not None:
+            found.append(step)
+        return found
+
+    def _step(self, change: JackTransport) -> TransportStep | None:
         last, was_rolling = self._last, self.is_rolling
         self._last = change
         self.is_rolling = rolls = self._rolls(change, last)
@@ -104,7 +116,7 @@ def _expected(last: JackTransport, change: JackTransport) -> int:
 
 def _clock(change: JackTransport) -> SegmentClock:
     transport = change.transport
-    has_bar = transport.bar > 0
+    has_bar = transport.bar > 0 and ClockReason.RELOCATION not in change.reasons
     return SegmentClock(
         change.frame,
         change.wall_clock_ns,
@@ -116,3 +128,15 @@ def _clock(change: JackTransport) -> SegmentClock:
         transport.tick if has_bar else None,
         transport.beats_per_minute if has_bar else None,
     )
+
+
+def _has_old_bars(change: JackTransport) -> bool:
+    """Tell whether the change's bars are those of the place before, and the right ones come with the next change."""
+    return change.transport.bar > 0 and change.transport.state is TransportState.STARTING
+
+
+def _with_bars(at: SegmentClock, change: JackTransport) -> SegmentClock:
+    after = _clock(change)
+    if after.transport_frame != at.transport_frame:
+        return at
+    return replace(at, bar=after.bar, beat=after.beat, tick=after.tick, beats_per_minute=after.beats_per_minute)
