@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 NOW = BeforeNow(0)
 
+_NOW_SECONDS = 1.0  # for what is worth nothing later
+
 STOP_LEAD_SECONDS = 0.05
 """How far ahead the common last frame of several streams lies, so that each is told in time."""
 
@@ -83,14 +85,13 @@ class Streams:
             self._takes.note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
         return {stream_state.uri: stream_state for stream_state in state.streams}
 
-    async def newest_frame(self) -> int | None:
-        """Give the 64-bit JACK frame after the newest cycle; None while the engine does not answer."""
+    async def newest_frame(self) -> int:
+        """Give the 64-bit JACK frame after the newest cycle; 0 if the engine does not answer soon, or has no JACK."""
+        request = messages.StateRequest(uris=("",))  # no stream has this name, so the answer is short
         try:
-            # No stream has this name, so the answer is short.
-            state = await self._link.request(messages.StateRequest(uris=("",)), messages.EngineState)
+            return (await self._link.request(request, messages.EngineState, _NOW_SECONDS)).frame
         except UnreachableError:
-            return None
-        return state.frame
+            return 0
 
     @contextlib.asynccontextmanager
     async def kept(self, uris: Iterable[str]) -> AsyncIterator[list[ManagedStream]]:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jackcapture.errors import InvalidValueError
+
 
 class OnRelocate(enum.StrEnum):
     """What a relocation of the transport does to the segment that runs."""
@@ -34,3 +36,13 @@ def session_settings(settings: Mapping[str, Any]) -> SessionSettings:
     return SessionSettings(
         TransportSettings(bool(transport.get("follow")), OnRelocate(transport.get("on_relocate", "mark")))
     )
+
+
+def parse_on_relocate(text: str) -> OnRelocate:
+    """Read what a relocation is to do; raises `InvalidValueError`."""
+    try:
+        return OnRelocate(text)
+    except ValueError:
+        raise InvalidValueError(
+            f"{text!r} is nothing that a relocation can make: it must be {' or '.join(OnRelocate)}", on_relocate=text
+        ) from None

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from jackcapture import Client
-from jackcapture.errors import UnreachableError
+from jackcapture.errors import InvalidValueError, UnreachableError
 from jackcapture.model.takes import TransportState
 from jackcapture.processes.children import is_alive
 from parts.disturbers import JackRemote, StartJackRemote
@@ -180,6 +181,8 @@ def test_hands_control_and_engine(
         create(client, A)
         remote.become_timebase_master(120)
         session_id = rig.cli("session", "create", "--stream", A, "--follow-transport")["id"]
+        with pytest.raises(InvalidValueError, match="it must be mark or segment"):
+            client.call("session_create", streams=[A], follow_transport=True, on_relocate="stop")
         # By hand: a segment that the transport's next stop ends.
         client.call("session_play", session_id=session_id)
         remote.transport_start()

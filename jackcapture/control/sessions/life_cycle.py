@@ -23,6 +23,7 @@ from jackcapture.control.sessions.recorded import RecordedRanges
 from jackcapture.control.streams import NOW, Streams
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
+from jackcapture.model.session_settings import session_settings
 from jackcapture.model.sessions import (
     Mark,
     Relocation,
@@ -61,6 +62,8 @@ class Sessions:
     ) -> Session:
         """Make a session of streams that have one sample rate; its name is its id unless one is given."""
         session_id = f"session-{secrets.token_hex(6)}"
+        if session_settings(settings or {}).transport.follow:
+            self._armed[session_id] = await self._streams.newest_frame()
         async with self._streams.kept(uris) as streams:
             rates = {stream.definition.sample_rate for stream in streams}
             if len(rates) > 1:
@@ -79,9 +82,6 @@ class Sessions:
                 tuple(uris),
                 settings=settings or {},
             )
-            frame = await self._streams.newest_frame()
-            if frame is not None:
-                self._armed[session_id] = frame
             await asyncio.to_thread(self._catalog.sessions.add, session)
         return session
 
@@ -167,7 +167,7 @@ class Sessions:
     # --- what follows the transport asks ---
 
     def armed_frame(self, session_id: str) -> int | None:
-        """Give JACK's newest frame when a session was created; None if that was not in this control's time."""
+        """Give JACK's newest frame when a session was created; None if an earlier control created it."""
         return self._armed.get(session_id)
 
     def records(self, segment: Segment) -> bool:

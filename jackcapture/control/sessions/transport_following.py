@@ -108,8 +108,8 @@ class TransportFollower:
             try:
                 self._doing = asyncio.create_task(self._work())
                 await asyncio.shield(self._doing)
-            except JackCaptureError as error:  # the catalog's disk; what was not done stays owed
-                log.error("following the transport: %s", error)
+            except Exception as error:  # as a rule the catalog's disk; what was not done stays owed
+                log.error("following the transport: %s", error, exc_info=not isinstance(error, JackCaptureError))
                 await asyncio.sleep(_RETRY_SECONDS)
                 self._wake.set()
 
@@ -168,6 +168,8 @@ class TransportFollower:
             log.error("%s does not follow the transport at frame %d: %s", session_id, step.at.jack_frame, error)
             if step.kind is StepKind.START and not has_more and self._steps.is_rolling:
                 await self._begin_late(session_id)
+        except Exception:  # a defect, which must not hold up the other sessions
+            log.exception("%s does not follow the transport at frame %d", session_id, step.at.jack_frame)
         return True
 
     async def _do(self, session_id: str, owed: _Owed) -> None:
