@@ -59,7 +59,9 @@ class Control:
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
         self.sessions = Sessions(store, catalog, self.contents, self.streams)
-        self.following = TransportFollower(catalog, self.sessions, settings.ring_seconds, self.streams.wants_state.set)
+        self.following = TransportFollower(
+            catalog, self.sessions, settings.ring_seconds, self.streams.newest_frame, self.streams.wants_state.set
+        )
         self.retention = RetentionKeeper(catalog, self.contents, self.streams)
         self.disks = DiskWatch(
             settings.disk_low_seconds, self.supply, self.reads, self.streams.all, self.events.publish

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from jackcapture.catalog import Catalog
@@ -42,9 +42,15 @@ class TransportFollower:
     """Has the sessions that follow the transport do what it does; methods on the asyncio loop."""
 
     def __init__(
-        self, catalog: Catalog, sessions: Sessions, ring_seconds: float, wants_state: Callable[[], None]
+        self,
+        catalog: Catalog,
+        sessions: Sessions,
+        ring_seconds: float,
+        newest_frame: Callable[[], Awaitable[int]],
+        wants_state: Callable[[], None],
     ) -> None:
         """`wants_state` has the engine's state asked for: a change was missed."""
+        self._newest_frame = newest_frame
         self._catalog = catalog
         self._sessions = sessions
         self._ring_seconds = ring_seconds
@@ -53,7 +59,6 @@ class TransportFollower:
         self._engine_id = ""
         self._ended_engines: set[str] = set()
         self._number = 0  # of the newest change that was taken note of
-        self._newest_frame = 0  # of JACK, that is known
         self._is_fresh = False  # control has just begun, and sessions may be as an earlier one left them
         self._doing: asyncio.Task[None] | None = None
         self._new: deque[_Owed] = deque()
@@ -69,7 +74,6 @@ class TransportFollower:
         if engine_id in self._ended_engines or (is_present and change.number <= self._number):
             return
         if is_present and change.number == self._number + 1:
-            self._newest_frame = change.frame
             self._take(change, is_old=False)
         else:
             self._wants_state()
@@ -77,12 +81,11 @@ class TransportFollower:
     def on_state(self, state: EngineState) -> None:
         """Take note of the changes that were missed; the streams know already what the state says of them."""
         is_old = not self._engine_id
-        self._newest_frame = state.frame
         if is_old:
             self._is_fresh = True
             self._wake.set()
         if state.engine_id != self._engine_id:
-            self._ended_engines.add(self._engine_id)
+            self._ended_engines.add(self._engine_id)  # whose events may still be on their way
             self._engine_id, self._number = state.engine_id, 0
         for change in state.transport_changes:
             if change.number > self._number:
@@ -177,7 +180,7 @@ class TransportFollower:
         segment = session.running
         match step.kind:
             case StepKind.START:
-                if segment is None and self._counts(session, owed):
+                if segment is None and await self._counts(session, owed):
                     await self._sessions.play(session_id, step.at)
             case StepKind.RELOCATION:
                 settings = session_settings(session.settings).transport
@@ -202,16 +205,20 @@ class TransportFollower:
         except JackCaptureError as error:
             log.error("%s does not follow the transport: %s", session_id, error)
 
-    def _counts(self, session: Session, owed: _Owed) -> bool:
-        """Tell whether a start is one after the session was created, and after its last segment."""
+    async def _counts(self, session: Session, owed: _Owed) -> bool:
+        """Tell whether a start is one after the session was created, and after its last segment.
+
+        A frame that JACK has not come to yet is of an earlier count of frames, before this engine's.
+        """
         at = owed.step.at
         if session.status is SessionStatus.CLOSED:
             return False
+        newest = await self._newest_frame()
         ended = session.segments[-1].ended if session.segments else None
-        if ended is not None and at.jack_frame < ended.jack_frame <= self._newest_frame:
+        if ended is not None and at.jack_frame < ended.jack_frame <= newest:
             return False
         armed = self._sessions.armed_frame(session.id)
-        if armed is not None and armed <= self._newest_frame:
+        if armed is not None and armed <= newest:
             return at.jack_frame >= armed
         return not owed.is_old or at.wall_clock_ns > session.created_at_ns
 
