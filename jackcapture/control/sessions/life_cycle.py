@@ -294,10 +294,9 @@ class Sessions:
             try:
                 await self._streams.stop([found.uri for found in live], at)
             except ConflictError:
-                if all(
-                    map(self._recorded.is_live, live)
-                ):  # else one has just ended by itself: the others are to be stopped
+                if all(map(self._recorded.is_live, live)):
                     raise
+                # Else one has just ended by itself: the others are to be stopped.
                 continue
             return live
         return []
