@@ -14,6 +14,7 @@ struct Broadcast {
     jackState @6 :Streams.JackState;
     midiOutputState @7 :Streams.MidiOutputState;
     diskLow @8 :DiskLow;
+    jackTransport @9 :Streams.JackTransport;
   }
 }
 

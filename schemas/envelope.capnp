@@ -53,5 +53,10 @@ struct Envelope {
     midiOutputState @21 :Streams.MidiOutputState;
 
     operationCancel @22 :OperationCancel;
+
+    transportStart @23 :Void;
+    transportStop @24 :Void;
+    transportLocate @25 :Streams.TransportLocate;
+    transportOutcome @26 :Streams.TransportOutcome;
   }
 }

@@ -64,7 +64,26 @@ struct MidiCancel {         # send nothing more of what an output has left, and 
   output @0 :Text;
 }
 
+struct TransportLocate {    # relocate JACK's transport
+  frame @0 :UInt32;         # JACK's own frame numbers have 32 bits
+}
+
 # --- replies ---
+
+struct JackTransport {      # JACK's transport at the start of a cycle; as an event: it has changed there
+  frame @0 :UInt64;         # 64-bit JACK frame of the cycle; 0, with all of the rest: there is no server
+  monotonicUs @1 :UInt64;
+  wallClock @2 :Int64;
+  period @3 :UInt32;        # frames of the cycle
+  transport @4 :Common.Transport;
+  reasons @5 :List(Common.ClockReason);   # what has changed: server, transport, relocation; none: it was asked for
+  number @6 :UInt64;        # of a change: counts from 1 per engine; else that of the newest change that is known
+}
+
+struct TransportOutcome {   # what came of a command to the transport
+  now @0 :JackTransport;
+  isReached @1 :Bool;       # it does what was asked
+}
 
 struct LateEvent {
   index @0 :UInt32;         # in MidiSend.events
@@ -143,6 +162,8 @@ struct EngineState {
   streams @12 :List(StreamState);
   warnings @13 :List(Text);
   midiOutputs @14 :List(MidiOutputState);
+  transport @15 :JackTransport;           # at the start of the newest cycle
+  transportChanges @16 :List(JackTransport);  # the newest, at most 64, in order
 }
 
 struct Port {

@@ -26,6 +26,7 @@ from parts.kept_store import KeptStore, make_store
 from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiSource
 from parts.rig import RigProcess, StartRig
 from parts.sources import FrameSource, StartSource
+from parts.transport import StartTransportObserver, TransportObserver
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("jackcapture", deadline=None)
@@ -155,6 +156,20 @@ def midi_sink(
         def start(server: JackServer | str | None, *, name: str = "midi_sink") -> MidiSink:
             sink = MidiSink(program("midi_sink"), server, tmp_path / f"{name}.events", name=name)
             return stack.enter_context(sink)
+
+        yield start
+
+
+@pytest.fixture
+def transport_observer(
+    start_jack_server: StartServer, program: Callable[[str], Path], tmp_path: Path
+) -> Iterator[StartTransportObserver]:
+    """A function that starts an observer with TransportObserver's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(server: JackServer | str | None, *, name: str = "transport_observer") -> TransportObserver:
+            observer = TransportObserver(program("transport_observer"), server, tmp_path / f"{name}.changes", name=name)
+            return stack.enter_context(observer)
 
         yield start
 

@@ -210,3 +210,15 @@ CREATE TABLE mark_positions (
     FOREIGN KEY (session, name) REFERENCES marks (session, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX mark_positions_by_stream ON mark_positions (stream_id, name);
+
+-- Relocations of JACK's transport while a segment ran.
+CREATE TABLE relocations (
+    session INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    jack_frame INTEGER NOT NULL,            -- 64-bit
+    clocks TEXT NOT NULL,                   -- JSON: all clocks there, with the transport's new place
+    from_frame INTEGER,                     -- where the transport would have been by itself; NULL: not known
+    mark TEXT,                              -- the mark that was made of it
+    PRIMARY KEY (session, segment, jack_frame),
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT, WITHOUT ROWID;

@@ -19,6 +19,7 @@ from jackcapture.model.places import MAX_SAMPLE_POSITION
 from jackcapture.model.retention import Hold, HolderKind
 from jackcapture.model.sessions import (
     Mark,
+    Relocation,
     Segment,
     SegmentClock,
     SegmentRange,
@@ -67,6 +68,16 @@ class SessionRows:
             ).fetchall()
             return [_session(db, row) for row in found]
 
+    def following(self) -> list[str]:
+        """Give the ids of the sessions that follow JACK's transport and are not closed."""
+        with self._connections.read() as db:
+            found = db.execute(
+                "SELECT id FROM sessions WHERE status != ? AND json_extract(settings, '$.transport.follow')"
+                " ORDER BY number",
+                (SessionStatus.CLOSED,),
+            )
+            return [row[0] for row in found]
+
     # --- life cycle ---
 
     def add(self, session: Session) -> None:
@@ -77,9 +88,7 @@ class SessionRows:
     def begin_segment(self, session_id: str, segment: Segment, now_ns: int) -> None:
         """Enter a segment that has begun, and what it holds from now on."""
         with self._connections.write() as db:
-            session = _row(db, session_id)["number"]
-            db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.PLAYING, session))
-            insert_segment(db, session, session_id, segment, now_ns)
+            _begin_segment(db, session_id, segment, now_ns)
 
     def note_start(self, session_id: str, number: int, started: SegmentClock) -> None:
         """Note what is known by now of the clocks at a segment's start."""
@@ -92,31 +101,22 @@ class SessionRows:
     def end_segment(self, session_id: str, number: int, ended: SegmentClock, ends: Mapping[StreamUri, int]) -> None:
         """End a segment with the position after the last of each stream, and hold no more than that."""
         with self._connections.write() as db:
-            session = _row(db, session_id)["number"]
-            db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.STOPPED, session))
-            for uri, to_sample in ends.items():
-                db.execute(
-                    "UPDATE segment_ranges SET to_sample = ? WHERE session = ? AND segment = ? AND take_id IN"
-                    " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?))",
-                    (to_sample, session, number, uri),
-                )
-                held = (to_sample, uri, HolderKind.SESSION, session_id, MAX_SAMPLE_POSITION)
-                db.execute(
-                    "DELETE FROM holds WHERE from_sample >= ?"
-                    " AND stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?"
-                    " AND to_sample = ?",
-                    held,
-                )
-                db.execute(
-                    "UPDATE holds SET to_sample = ?"
-                    " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?"
-                    " AND to_sample = ?",
-                    held,
-                )
-            db.execute(
-                "UPDATE segments SET status = 'ended', ended = ? WHERE session = ? AND number = ?",
-                (_clock_as_json(ended), session, number),
-            )
+            _end_segment(db, session_id, number, ended, ends)
+
+    def split_segment(
+        self,
+        session_id: str,
+        ended: SegmentClock,
+        ends: Mapping[StreamUri, int],
+        segment: Segment,
+        now_ns: int,
+        relocation: Relocation,
+    ) -> None:
+        """End the segment that runs, and begin the next one, for a relocation that belongs to it."""
+        with self._connections.write() as db:
+            _end_segment(db, session_id, segment.number - 1, ended, ends)
+            _begin_segment(db, session_id, segment, now_ns)
+            _insert_relocation(db, session_id, relocation)
 
     def close(self, session_id: str, closed_at_ns: int, document: Artifact) -> None:
         """Close a session, and enter its document."""
@@ -131,7 +131,7 @@ class SessionRows:
         """Remove a session, let go of what it holds, and mark its documents, whose content is then to be removed."""
         with self._connections.write() as db:
             session = _row(db, session_id)["number"]
-            for table in ("mark_positions", "marks", "segment_ranges", "segments", "session_streams"):
+            for table in ("mark_positions", "marks", "relocations", "segment_ranges", "segments", "session_streams"):
                 db.execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608 - fixed names
             db.execute("DELETE FROM sessions WHERE number = ?", (session,))
             db.execute("DELETE FROM holds WHERE kind = ? AND holder = ?", (HolderKind.SESSION, session_id))
@@ -146,16 +146,15 @@ class SessionRows:
     def add_mark(self, session_id: str, mark: Mark, document: Artifact | None = None) -> None:
         """Enter a mark, with the new document of a session that is closed; raises `ConflictError` for a known name."""
         with self._connections.write() as db:
-            session = _row(db, session_id)["number"]
-            if db.execute("SELECT 1 FROM marks WHERE session = ? AND name = ?", (session, mark.name)).fetchone():
-                raise ConflictError(
-                    f"{session_id} has a mark {mark.name!r} already; choose another name",
-                    session_id=session_id,
-                    mark=mark.name,
-                )
-            insert_mark(db, session, mark)
+            _insert_mark(db, session_id, mark)
             if document is not None:
                 rows.insert_artifact(db, document)
+
+    def add_relocation(self, session_id: str, relocation: Relocation, mark: Mark) -> None:
+        """Enter a relocation within a segment, with the mark that is made of it."""
+        with self._connections.write() as db:
+            _insert_mark(db, session_id, mark)
+            _insert_relocation(db, session_id, relocation)
 
     # --- places in a stream ---
 
@@ -274,6 +273,53 @@ def insert_segment(db: sqlite3.Connection, session: int, session_id: str, segmen
     )
 
 
+def _begin_segment(db: sqlite3.Connection, session_id: str, segment: Segment, now_ns: int) -> None:
+    session = _row(db, session_id)["number"]
+    db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.PLAYING, session))
+    insert_segment(db, session, session_id, segment, now_ns)
+
+
+def _end_segment(
+    db: sqlite3.Connection, session_id: str, number: int, ended: SegmentClock, ends: Mapping[StreamUri, int]
+) -> None:
+    session = _row(db, session_id)["number"]
+    db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.STOPPED, session))
+    for uri, to_sample in ends.items():
+        db.execute(
+            "UPDATE segment_ranges SET to_sample = ? WHERE session = ? AND segment = ? AND take_id IN"
+            " (SELECT id FROM takes WHERE stream_id = (SELECT id FROM streams WHERE uri = ?))",
+            (to_sample, session, number, uri),
+        )
+        held = (to_sample, uri, HolderKind.SESSION, session_id, MAX_SAMPLE_POSITION)
+        db.execute(
+            "DELETE FROM holds WHERE from_sample >= ?"
+            " AND stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?"
+            " AND to_sample = ?",
+            held,
+        )
+        db.execute(
+            "UPDATE holds SET to_sample = ?"
+            " WHERE stream_id = (SELECT id FROM streams WHERE uri = ?) AND kind = ? AND holder = ?"
+            " AND to_sample = ?",
+            held,
+        )
+    db.execute(
+        "UPDATE segments SET status = 'ended', ended = ? WHERE session = ? AND number = ?",
+        (_clock_as_json(ended), session, number),
+    )
+
+
+def _insert_mark(db: sqlite3.Connection, session_id: str, mark: Mark) -> None:
+    session = _row(db, session_id)["number"]
+    if db.execute("SELECT 1 FROM marks WHERE session = ? AND name = ?", (session, mark.name)).fetchone():
+        raise ConflictError(
+            f"{session_id} has a mark {mark.name!r} already; choose another name",
+            session_id=session_id,
+            mark=mark.name,
+        )
+    insert_mark(db, session, mark)
+
+
 def insert_mark(db: sqlite3.Connection, session: int, mark: Mark) -> None:
     """Insert a mark of a session, by its number."""
     db.execute(
@@ -283,6 +329,20 @@ def insert_mark(db: sqlite3.Connection, session: int, mark: Mark) -> None:
     db.executemany(
         "INSERT INTO mark_positions VALUES (?, ?, (SELECT id FROM streams WHERE uri = ?), ?)",
         [(session, mark.name, uri, position) for uri, position in mark.positions.items()],
+    )
+
+
+def _insert_relocation(db: sqlite3.Connection, session_id: str, relocation: Relocation) -> None:
+    db.execute(
+        "INSERT INTO relocations VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            _row(db, session_id)["number"],
+            relocation.segment,
+            relocation.at.jack_frame,
+            _clock_as_json(relocation.at),
+            relocation.from_frame,
+            relocation.mark,
+        ),
     )
 
 
@@ -316,6 +376,7 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         number,
     ):
         positions.setdefault(it["name"], {})[StreamUri(it["uri"])] = it["sample_position"]
+    relocations = db.execute("SELECT * FROM relocations WHERE session = ? ORDER BY segment, jack_frame", number)
     marks = db.execute("SELECT * FROM marks WHERE session = ? ORDER BY segment, jack_frame, name", number)
     return Session(
         row["id"],
@@ -346,6 +407,7 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
             for it in marks
         ),
         json.loads(row["settings"]),
+        tuple(Relocation(it["segment"], _clock(it["clocks"]), it["from_frame"], it["mark"]) for it in relocations),
     )
 
 

@@ -32,9 +32,16 @@ def _create(
     stream: Annotated[list[str] | None, typer.Option(help="stream://<device>/<name>, one or more.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
     mode: Annotated[str, typer.Option(help="passive: it records what comes.")] = "passive",
+    follow_transport: Annotated[
+        bool, typer.Option("--follow-transport", help="Record while JACK's transport rolls.")
+    ] = False,
+    on_relocate: Annotated[
+        str, typer.Option(help="What a relocation of the transport makes while it rolls: a mark, or a new segment.")
+    ] = "mark",
 ) -> None:
     """Define a session of streams that exist."""
-    show(call("session_create", streams=stream or [], name=name, mode=mode), text.session)
+    arguments = {"streams": stream or [], "name": name, "mode": mode, "on_relocate": on_relocate}
+    show(call("session_create", follow_transport=follow_transport, **arguments), text.session)
 
 
 def _play(session_id: Id) -> None:

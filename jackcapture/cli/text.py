@@ -278,6 +278,19 @@ def clocks(result: dict[str, Any]) -> None:
         print(f"  MIDI clock {midi['ticks']:g} ticks, {'running' if midi['is_running'] else 'stopped'}")
 
 
+def transport(result: dict[str, Any]) -> None:
+    """Print JACK's transport."""
+    if result["is_reached"] is False:
+        print(f"asked for {result['asked']}, which it has not come to yet")
+    print(
+        f"{result['state']} at frame {result['frame']} ({result['seconds']:.3f} s), JACK frame {result['jack_frame']}"
+    )
+    if result["bar"] is not None:
+        measure = f"{result['beats_per_bar']:g}/{result['beat_type']:g}"
+        place = f"{result['bar']}.{result['beat']}.{result['tick']}"
+        print(f"  bar {place}, {result['beats_per_minute']:g} beats a minute, {measure}")
+
+
 def session(result: dict[str, Any]) -> None:
     """Print one session."""
     named = "" if result["name"] == result["id"] else f" ({result['name']})"

@@ -19,6 +19,7 @@ from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
 from jackcapture.control.sessions.life_cycle import Sessions
+from jackcapture.control.sessions.transport_following import TransportFollower
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
@@ -58,6 +59,9 @@ class Control:
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
         self.sessions = Sessions(store, catalog, self.contents, self.streams)
+        self.following = TransportFollower(
+            catalog, self.sessions, settings.ring_seconds, self.streams.newest_frame, self.streams.wants_state.set
+        )
         self.retention = RetentionKeeper(catalog, self.contents, self.streams)
         self.disks = DiskWatch(
             settings.disk_low_seconds, self.supply, self.reads, self.streams.all, self.events.publish
@@ -96,7 +100,7 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
-        works = (self._server.serve(), self._keep(), self._watch_disks(), self.retention.keep())
+        works = (self._server.serve(), self._keep(), self._watch_disks(), self.retention.keep(), self.following.keep())
         tasks = [asyncio.create_task(work) for work in works]
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())
@@ -134,6 +138,7 @@ class Control:
             asked_at = time.monotonic()
             state = await self._engine.ensure()
             await self.streams.reconcile(state, asked_at)
+            self.following.on_state(state)
             self._looks += 1
             if self._looks >= _TIDY_AT and not self._is_tidy:
                 await self._tidy(state)
@@ -154,8 +159,11 @@ class Control:
     def _on_broadcast(self, broadcast: Broadcast, data: bytes) -> None:
         self.events.forward(data)
         self.streams.on_event(broadcast.event)
+        if isinstance(broadcast.event, messages.JackTransport):
+            self.following.on_event(broadcast.publisher, broadcast.event)
 
     async def _close(self) -> None:
+        await self.following.close()
         try:
             await self.streams.stop_all()
             await self.sessions.end_all()

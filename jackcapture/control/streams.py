@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 NOW = BeforeNow(0)
 
+_NOW_SECONDS = 1.0  # for what is worth nothing later
+
 STOP_LEAD_SECONDS = 0.05
 """How far ahead the common last frame of several streams lies, so that each is told in time."""
 
@@ -82,6 +84,14 @@ class Streams:
         for stream_state in state.streams:
             self._takes.note_state(self._streams[parse_stream_uri(stream_state.uri)], stream_state)
         return {stream_state.uri: stream_state for stream_state in state.streams}
+
+    async def newest_frame(self) -> int:
+        """Give the 64-bit JACK frame after the newest cycle; 0 if the engine does not answer soon, or has no JACK."""
+        request = messages.StateRequest(uris=("",))  # no stream has this name, so the answer is short
+        try:
+            return (await self._link.request(request, messages.EngineState, _NOW_SECONDS)).frame
+        except UnreachableError:
+            return 0
 
     @contextlib.asynccontextmanager
     async def kept(self, uris: Iterable[str]) -> AsyncIterator[list[ManagedStream]]:
@@ -170,15 +180,18 @@ class Streams:
             self._chunks.top_up_soon(stream)
         return streams
 
-    async def stop(self, uris: Iterable[str]) -> list[ManagedStream]:
-        """End the takes of the streams, all on one JACK frame; returns when all is sealed."""
+    async def stop(self, uris: Iterable[str], at_frame: int | None = None) -> list[ManagedStream]:
+        """End the takes of the streams, all on one JACK frame; returns when all is sealed.
+
+        With `at_frame`, a frame of the past, each ends there, or after what is in its chunks already.
+        """
         streams = self._named(uris)
         async with _locked(streams):
             for stream in streams:
                 if not stream.is_recording:
                     raise ConflictError(f"{stream.uri} is not recording", uri=stream.uri)
-            stop_frame = AT_ONCE
-            if len(streams) > 1:
+            stop_frame = AT_ONCE if at_frame is None else at_frame
+            if at_frame is None and len(streams) > 1:
                 state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
                 stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
             await _all_of(self._stop(stream, stop_frame) for stream in streams)

@@ -67,8 +67,16 @@ class EngineClock:
     `observe`: any thread but JACK's; the marks: writer thread only.
     """
 
-    def __init__(self, core: Any, get_time: Callable[[], int], sample_rate: int) -> None:
+    def __init__(
+        self,
+        core: Any,
+        get_time: Callable[[], int],
+        sample_rate: int,
+        on_mark: Callable[[Observation], None] = lambda _: None,
+    ) -> None:
+        """`on_mark` is called with each mark, in order, on the writer thread."""
         self._core = core
+        self._on_mark = on_mark
         self._get_time = get_time
         self._sample_rate = sample_rate
         self._marks: list[Observation] = []
@@ -87,8 +95,11 @@ class EngineClock:
         if not count:
             return
         pair = self._offset()
-        self._marks += [self._observation(self._mark_buffer[i], *pair) for i in range(count)]
+        marks = [self._observation(self._mark_buffer[i], *pair) for i in range(count)]
+        self._marks += marks
         del self._marks[:-_KEPT_MARKS]
+        for mark in marks:
+            self._on_mark(mark)
 
     def mark_from(self, frame: int) -> Observation | None:
         """Give the first mark at a frame or after it."""

@@ -10,6 +10,7 @@ from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.streams import EngineStreams
+from jackcapture.engine.transport import TransportCommands
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.takes import RUNNING
@@ -33,6 +34,7 @@ class Engine(Protocol):
     writer: Writer
     streams: EngineStreams
     outputs: MidiOutputs
+    transport: TransportCommands
     staging_directory: str
 
     def jack(self) -> JackClient:
@@ -87,10 +89,10 @@ class Commands:
                 self._state(payload, reply)
             case messages.PortsRequest():
                 reply(messages.PortList(tuple(self.engine.jack().ports(payload.pattern))))
-            case messages.MidiSend():
-                reply(self.engine.outputs.send(payload, self.engine.jack()))
-            case messages.MidiCancel():
-                reply(self.engine.outputs.cancel(payload.output))
+            case messages.MidiSend() | messages.MidiCancel():
+                reply(self._midi(payload))
+            case messages.TransportStart() | messages.TransportStop() | messages.TransportLocate():
+                self.engine.transport.command(payload, self.engine.jack(), reply)
             case messages.Shutdown():
                 self._shut_down(reply)
             case _:
@@ -139,6 +141,11 @@ class Commands:
             reply(self.engine.state(request.uris))
             return
         self._on_writer(self.engine.writer.drain, reply, lambda: self.engine.state(request.uris))
+
+    def _midi(self, command: messages.MidiSend | messages.MidiCancel) -> messages.MidiOutputState:
+        if isinstance(command, messages.MidiCancel):
+            return self.engine.outputs.cancel(command.output)
+        return self.engine.outputs.send(command, self.engine.jack())
 
     def _shut_down(self, reply: Reply) -> None:
         recording = [state.uri for state in self.engine.state(()).streams if state.status in RUNNING]

@@ -21,6 +21,7 @@ from jackcapture.engine.midi_output import MidiOutputs
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.ring import Anchor
 from jackcapture.engine.streams import EngineStreams
+from jackcapture.engine.transport import TransportCommands
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import InvalidValueError, JackCaptureError, UnreachableError
 from jackcapture.memory import Trimmer
@@ -88,6 +89,7 @@ class EngineDaemon:
         self.writer = Writer(_recorder_failed)
         self.outputs = MidiOutputs(self._announce)
         self.streams = EngineStreams(self.writer, settings.ring_directory, settings.ring_seconds, self._publish_later)
+        self.transport = TransportCommands(self.streams.transport_changes, self.streams.observe)
 
     # --- what the commands use ---
 
@@ -122,6 +124,8 @@ class EngineDaemon:
             streams=tuple(state for state in states if not uris or state.uri in uris),
             warnings=tuple(self.streams.warnings),
             midi_outputs=self.outputs.states(),
+            transport=self.transport.now(),
+            transport_changes=self.streams.transport_changes.newest,
         )
 
     def on_main(self, action: Callable[[], None]) -> None:
@@ -154,7 +158,7 @@ class EngineDaemon:
         try:
             while not self._ending:
                 trimmer.tend()
-                is_waiting = self.streams.awaits_cycle() or self.outputs.awaits_cycle()
+                is_waiting = any(part.awaits_cycle() for part in (self.streams, self.outputs, self.transport))
                 interval = CYCLE_WAIT if is_waiting else HEAD_INTERVAL
                 ready = dict(poller.poll(int(1000 * interval)))
                 if self._wake in ready:
@@ -207,6 +211,7 @@ class EngineDaemon:
         self._keep_jack(now)
         self.streams.tick()
         self.outputs.tick()
+        self.transport.tick()
         if now >= self._next_head:
             self._next_head = now + HEAD_INTERVAL
             self._publish_heads()
@@ -250,6 +255,7 @@ class EngineDaemon:
                 self._anchors[self._client.sample_rate] = anchor
             self.streams.disconnect(reason)
             self.outputs.disconnect(reason)
+            self.transport.disconnect(reason)
         self._client = None
 
     def _publish_heads(self) -> None:

@@ -167,10 +167,11 @@ class MidiFeed(_Gaps):
     """Records of MIDI events, each with its frame. A gap of the cause `midi_lost` may hold some all the same."""
 
     def __init__(self, ring: Ring, keep_frames: int) -> None:
-        """`keep_frames` of the past are kept for a start, if they take no more than half of the ring."""
+        """`keep_frames` of the past are kept for a start, moved or not, if they take no more than half of the ring."""
         super().__init__(ring)
         self._keep_frames = keep_frames
         self._oldest_frame = ring.first_frame
+        self._kept = 0  # where in the ring the records from the oldest frame on begin
         self._delivered = 0
         self._cursor = ffi.new("jc_midi_cursor *")
 
@@ -184,7 +185,7 @@ class MidiFeed(_Gaps):
     def rest(self, settled_frame: int) -> None:
         """Drop the records that no start in the past may ask for."""
         self._drop_before(settled_frame - self._keep_frames)
-        while self._delivered - self._cursor.taken > self.ring.capacity // 2 and self._oldest_frame < settled_frame:
+        while self._delivered - self._kept > self.ring.capacity // 2 and self._oldest_frame < settled_frame:
             self._drop_before((self._oldest_frame + settled_frame + 1) // 2)
 
     def hold(self) -> int:
@@ -199,7 +200,8 @@ class MidiFeed(_Gaps):
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
         self._drop_before(frame)
-        self.ring.consume(int(self._cursor.taken), frame)
+        self._cursor.taken = self._kept
+        self.ring.consume(self._kept, frame)
 
     def resume(self) -> int:
         """Go on in a take of an engine that died; give the frame before which all is in chunks.
@@ -210,7 +212,8 @@ class MidiFeed(_Gaps):
         self.refresh()
         # The gaps before it are kept for the present: which of them the journal lacks is still to be found.
         self._oldest_frame = frame
-        self._cursor.taken = lib.jc_midi_skip(self.ring.pointer, self.ring.consumed, self._delivered, frame)
+        self._kept = int(lib.jc_midi_skip(self.ring.pointer, self.ring.consumed, self._delivered, frame))
+        self._cursor.taken = self._kept
         return frame
 
     def move(self, frame: int, frames: int, position: int, chunk: ChunkFile, at_byte: int, *, lost: bool) -> Moved:
@@ -222,9 +225,8 @@ class MidiFeed(_Gaps):
         to_position = (position - frame) % (1 << 64)
         lib.jc_midi_move(self.ring.pointer, cursor, self._delivered, frame + frames, to_position, target, chunk.size)
         end = int(cursor.full_frame) if cursor.is_full else frame + frames
-        self.ring.consume(int(cursor.taken), end)
-        self._oldest_frame = max(self._oldest_frame, end)
-        self._timeline.forget_ended_by(self._oldest_frame)
+        self._keep_until(end)
+        self.ring.consume(self._kept, end)
         return Moved(end - frame, int(cursor.written) - at_byte, 0, is_full=bool(cursor.is_full))
 
     def midi_clock(self) -> MidiClock:
@@ -232,10 +234,17 @@ class MidiFeed(_Gaps):
         clock = self._cursor.clock
         return MidiClock(int(clock.ticks), int(clock.ticks_since_start), bool(clock.is_running))
 
+    def _keep_until(self, moved_frame: int) -> None:
+        """Drop of what is moved what no next take may begin with, or all of it where records come too fast."""
+        is_crowded = self._delivered - self._kept > self.ring.capacity // 2
+        self._forget_before(moved_frame if is_crowded else moved_frame - self._keep_frames)
+
     def _drop_before(self, frame: int) -> None:
-        if frame <= self._oldest_frame:
-            return
-        self._oldest_frame = frame
-        self._cursor.taken = lib.jc_midi_skip(self.ring.pointer, self._cursor.taken, self._delivered, frame)
-        self.ring.consume(int(self._cursor.taken), self.ring.moved_frame)
-        self._timeline.forget_ended_by(frame)
+        self._forget_before(frame)
+        self.ring.consume(self._kept, self.ring.moved_frame)
+
+    def _forget_before(self, frame: int) -> None:
+        if frame > self._oldest_frame:
+            self._oldest_frame = frame
+            self._kept = int(lib.jc_midi_skip(self.ring.pointer, self._kept, self._delivered, frame))
+            self._timeline.forget_ended_by(frame)

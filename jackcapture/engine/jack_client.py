@@ -294,6 +294,21 @@ class JackClient:
                 found.append(Port(name, kind, port.is_output, port.is_physical, linked, tuple(port.aliases)))
         return found
 
+    def transport_start(self) -> None:
+        """Let the transport roll, once the clients that are slow to get ready are so."""
+        self._client.transport_start()
+
+    def transport_stop(self) -> None:
+        """Stop the transport."""
+        self._client.transport_stop()
+
+    def transport_locate(self, frame: int) -> None:
+        """Relocate the transport to one of its frames, which have 32 bits; it takes JACK a cycle or two."""
+        try:
+            self._client.transport_frame = frame
+        except jack.JackError as error:
+            raise ConflictError(f"JACK does not locate its transport to frame {frame}: {error}", frame=frame) from error
+
     def _port_names(self, kind: bytes, flags: int) -> list[str]:
         # Not JACK-Client's get_ports: it looks up each name, and raises when a port has gone in between.
         return _take_names(jack._lib.jack_get_ports(self._client._ptr, b"", kind, flags))

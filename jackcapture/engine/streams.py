@@ -17,6 +17,7 @@ from jackcapture.engine.jack_client import JackClient
 from jackcapture.engine.journal import Journal
 from jackcapture.engine.recorder import Recorder
 from jackcapture.engine.ring import MIDI_RING_BYTES, Anchor, Ring, ring_capacity
+from jackcapture.engine.transport import TransportChanges
 from jackcapture.engine.writer import Writer
 from jackcapture.errors import (
     ConflictError,
@@ -121,6 +122,7 @@ class EngineStreams:
         self._ring_directory = ring_directory
         self._ring_seconds = ring_seconds
         self._publish = publish
+        self.transport_changes = TransportChanges(publish)
         self._client: JackClient | None = None
         self._clock: EngineClock | None = None
         self._streams: dict[StreamUri, EngineStream] = {}
@@ -137,7 +139,8 @@ class EngineStreams:
     def connect(self, client: JackClient) -> None:
         """Take all streams into the graph of a server."""
         self._client = client
-        self._clock = EngineClock(client.core, client.get_time, client.sample_rate)
+        self._clock = EngineClock(client.core, client.get_time, client.sample_rate, self.transport_changes.note)
+        self._writer.submit(functools.partial(self._writer.watch, self._clock), _ignore)
         self._ports_seen = self._connections_seen = -1
         self._was_freewheeling = False
         self._doomed = DoomedPorts()
@@ -152,6 +155,7 @@ class EngineStreams:
     def disconnect(self, reason: str) -> None:
         """Let go of a server whose callbacks run no more; takes wait, with their rings, for the next one."""
         self._client = self._clock = None
+        self._writer.call(functools.partial(self._writer.watch, None))
         for stream in self._streams.values():
             stream.answer_waiting(UnreachableError(reason))
             place = stream.attachment

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from jackcapture.engine.clock import EngineClock
 from jackcapture.engine.recorder import Recorder
 from jackcapture.errors import ConflictError
 from jackcapture.model.takes import RUNNING
@@ -27,6 +28,7 @@ class Writer(threading.Thread):
         super().__init__(name="writer", daemon=True)
         self._fail = fail
         self._recorders: list[Recorder] = []
+        self._clock: EngineClock | None = None
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
 
     def submit(self, action: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -67,8 +69,14 @@ class Writer(threading.Thread):
         self._recorders.remove(recorder)
         recorder.close()
 
+    def watch(self, clock: EngineClock | None) -> None:
+        """Take the marks of a server from now on, also while no stream is there to do so; as a request."""
+        self._take_marks()
+        self._clock = clock
+
     def drain(self) -> None:
-        """Move all that has been delivered; as a request."""
+        """Move all that has been delivered, and take all marks; as a request."""
+        self._take_marks()
         for recorder in list(self._recorders):
             self._advance(recorder)
 
@@ -95,6 +103,10 @@ class Writer(threading.Thread):
         except Exception as error:
             result = error
         request.done(result)
+
+    def _take_marks(self) -> None:
+        if self._clock is not None:
+            self._clock.refresh()
 
     def _advance(self, recorder: Recorder) -> None:
         try:

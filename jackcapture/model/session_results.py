@@ -18,6 +18,7 @@ class SegmentClockResult:
     bar: int | None
     beat: int | None
     tick: int | None
+    beats_per_minute: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,24 @@ class MarkResult:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """What happened in a session: created, segment_start, mark, segment_end or closed; in order of the wall clock."""
+    """What happened in a session, in order of the wall clock.
+
+    `event` is created, segment_start, mark, relocation, segment_end or closed. From `transport_frame` on it is JACK's
+    transport there, at the ends of segments and where it was relocated while one ran: then `from_frame` is where it
+    would have been by itself, and `mark` the mark that was made of it.
+    """
 
     wall_clock: str
     event: str
     segment: int | None = None
     mark: str | None = None
     jack_frame: int | None = None
+    transport_frame: int | None = None
+    from_frame: int | None = None
+    bar: int | None = None
+    beat: int | None = None
+    tick: int | None = None
+    beats_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

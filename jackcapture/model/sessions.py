@@ -45,6 +45,7 @@ class SegmentClock:
     bar: int | None = None
     beat: int | None = None
     tick: int | None = None
+    beats_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,19 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Relocation:
+    """JACK's transport was relocated while a segment ran: all clocks there, with the transport's new place.
+
+    `from_frame` is where the transport would have been by itself, if that is known; `mark` the mark made of it.
+    """
+
+    segment: int
+    at: SegmentClock
+    from_frame: int | None
+    mark: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """A session with all that belongs to it; `settings` is JSON, its shape given by the mode."""
 
@@ -120,6 +134,7 @@ class Session:
     segments: tuple[Segment, ...] = ()
     marks: tuple[Mark, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    relocations: tuple[Relocation, ...] = ()
 
     @property
     def running(self) -> Segment | None:

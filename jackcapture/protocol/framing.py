@@ -18,7 +18,7 @@ MAX_ERROR_DETAILS = 16 << 10
 """Characters of an error's details; where they are more, they are left out."""
 _MIN_MESSAGE_BYTES = 16  # a segment table and a root pointer
 
-_EMPTY = (messages.Done, messages.Shutdown)
+_EMPTY = (messages.Done, messages.Shutdown, messages.TransportStart, messages.TransportStop)
 
 
 def _arm(kind: type) -> str:

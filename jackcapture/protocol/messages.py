@@ -7,7 +7,16 @@ import enum
 from dataclasses import dataclass
 
 from jackcapture.model.streams import StreamDefinition
-from jackcapture.model.takes import NO_LATENCY, ClockSnapshot, Gap, Latency, StreamStatus
+from jackcapture.model.takes import (
+    NO_LATENCY,
+    NO_TRANSPORT,
+    ClockReason,
+    ClockSnapshot,
+    Gap,
+    Latency,
+    StreamStatus,
+    Transport,
+)
 
 AT_ONCE = 0xFFFFFFFFFFFFFFFF
 """The start or stop frame that means: now."""
@@ -104,6 +113,23 @@ class MidiCancel:
     """Send nothing more of what an output has left, and end the notes that sound. Reply: MidiOutputState."""
 
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransportStart:
+    """Let JACK's transport roll. Reply: TransportOutcome, when it does so, or has not come to it for a while."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportStop:
+    """Stop JACK's transport. Reply: TransportOutcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportLocate:
+    """Relocate JACK's transport to one of its frames (32 bits). Reply: TransportOutcome."""
+
+    frame: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,6 +278,33 @@ class MidiOutputState:
 
 
 @dataclass(frozen=True, slots=True)
+class JackTransport:
+    """JACK's transport at the start of a cycle, `frame`; as an event: it changed there, for `reasons`.
+
+    `number` counts an engine's changes from 1; where no reason is given it is that of the newest change known.
+    """
+
+    frame: int = 0
+    monotonic_us: int = 0
+    wall_clock_ns: int = 0
+    period: int = 0
+    transport: Transport = NO_TRANSPORT
+    reasons: tuple[ClockReason, ...] = ()
+    number: int = 0
+
+
+NO_JACK_TRANSPORT = JackTransport()
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOutcome:
+    """What came of a command to the transport: what it does now, and whether that is what was asked."""
+
+    now: JackTransport
+    is_reached: bool
+
+
+@dataclass(frozen=True, slots=True)
 class EngineState:
     """The engine, its JACK server and its streams."""
 
@@ -270,6 +323,8 @@ class EngineState:
     streams: tuple[StreamState, ...] = ()
     warnings: tuple[str, ...] = ()
     midi_outputs: tuple[MidiOutputState, ...] = ()
+    transport: JackTransport = NO_JACK_TRANSPORT
+    transport_changes: tuple[JackTransport, ...] = ()
 
 
 class PortType(enum.StrEnum):
@@ -367,11 +422,16 @@ Command = (
     | PortsRequest
     | MidiSend
     | MidiCancel
+    | TransportStart
+    | TransportStop
+    | TransportLocate
     | Shutdown
 )
-Reply = Error | Done | StreamState | EngineState | PortList | MidiOutputState
+Reply = Error | Done | StreamState | EngineState | PortList | MidiOutputState | TransportOutcome
 OperationMessage = OperationCall | OperationProgress | OperationResult | OperationCancel
 Payload = Command | Reply | OperationMessage
-EngineEvent = StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState
+EngineEvent = (
+    StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState | JackTransport
+)
 ControlEvent = DiskLow
 Event = EngineEvent | ControlEvent

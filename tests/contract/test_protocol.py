@@ -157,7 +157,7 @@ def named_structs() -> dict[str, type]:
     return found
 
 
-EMPTY = {"Done", "Shutdown"}
+EMPTY = {"Done", "Shutdown", "TransportStart", "TransportStop"}
 STRUCTS = {name: kind for name, kind in named_structs().items() if name not in EMPTY}
 
 

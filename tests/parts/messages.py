@@ -78,6 +78,12 @@ _OUTPUT = messages.MidiOutputState(
     1, False, "the synth has gone",
 )  # fmt: skip
 
+_TRANSPORT = messages.JackTransport(
+    (1 << 32) + 64, 89_478_485_000, _WALL, 64,
+    Transport(TransportState.STARTING, (1 << 32) - 1, 2, 3, 240, 4.0, 8.0, 1920.0, 120.5),
+    (ClockReason.TRANSPORT, ClockReason.RELOCATION), 7,
+)  # fmt: skip
+
 _PAYLOADS: tuple[Payload, ...] = (
     messages.Error("not_found", f"{URI} is not attached to the engine", '{"uri": "stream://eurorack-audio/main"}'),
     messages.Done(),
@@ -109,6 +115,8 @@ _PAYLOADS: tuple[Payload, ...] = (
         streams=(_STATE, messages.StreamState("stream://keys/midi", StreamStatus.STOPPED, _MIDI)),
         warnings=("could not lock memory",),
         midi_outputs=(_OUTPUT,),
+        transport=messages.JackTransport(frame=1 << 33, number=7),
+        transport_changes=(_TRANSPORT,),
     ),
     messages.PortList(
         (
@@ -121,6 +129,10 @@ _PAYLOADS: tuple[Payload, ...] = (
     messages.OperationResult('{"artifact_id": 1}'),
     _OUTPUT,
     messages.OperationCancel(1 << 33),
+    messages.TransportStart(),
+    messages.TransportStop(),
+    messages.TransportLocate((1 << 32) - 1),
+    messages.TransportOutcome(_TRANSPORT, is_reached=True),
 )
 
 _EVENTS: tuple[Event, ...] = (
@@ -131,6 +143,7 @@ _EVENTS: tuple[Event, ...] = (
     messages.JackState("default", connected=False, reason="it has gone"),
     _OUTPUT,
     messages.DiskLow(is_low=True, path="/srv/tape/content/blake3", seconds_left=599.5, free_bytes=1 << 33),
+    _TRANSPORT,
 )
 
 

@@ -24,6 +24,7 @@ from jackcapture.model.places import Anchor, End, MarkPlace, SegmentPlace, Sessi
 from jackcapture.model.retention import HolderKind, Retention
 from jackcapture.model.sessions import (
     Mark,
+    Relocation,
     Segment,
     SegmentClock,
     SegmentRange,
@@ -327,6 +328,8 @@ def test_a_document_tells_all_of_a_session(catalog: Catalog) -> None:
     play(catalog, "one", 1, 5000)
     stop(catalog, "one", 1, 6000)
     catalog.sessions.add_mark("one", Mark("solo", 1, 5100, 11, 12, {A: 4100}))
+    relocation = Relocation(1, SegmentClock(5200, 13), 7, "r")
+    catalog.sessions.add_relocation("one", relocation, Mark("r", 1, 5200, 13, 14, {}))
     assert render_session(STORE, catalog.sessions.get("one"), ["aa", "bb"]) == {
         "type": "application/vnd.jackcapture.session+json",
         "version": 1,
@@ -356,8 +359,10 @@ def test_a_document_tells_all_of_a_session(catalog: Catalog) -> None:
             {
                 "name": "solo", "segment": 1, "jack_frame": 5100, "wall_clock_ns": 11, "created_at_ns": 12,
                 "positions": {A: 4100},
-            }
+            },
+            {"name": "r", "segment": 1, "jack_frame": 5200, "wall_clock_ns": 13, "created_at_ns": 14, "positions": {}},
         ],
+        "relocations": [{"segment": 1, "at": {"jack_frame": 5200, "wall_clock_ns": 13}, "from_frame": 7, "mark": "r"}],
     }  # fmt: skip
 
 

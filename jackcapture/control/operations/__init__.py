@@ -16,6 +16,7 @@ from jackcapture.control.operations import (
     slices,
     status,
     streams,
+    transport,
 )
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
 
@@ -35,4 +36,5 @@ __all__ = [
     "slices",
     "status",
     "streams",
+    "transport",
 ]

@@ -1,5 +1,7 @@
 """Turns sessions into results. Everything here blocks."""
 
+from dataclasses import replace
+
 from jackcapture.catalog import Catalog
 from jackcapture.model.session_results import (
     ChunkRangeResult,
@@ -83,6 +85,7 @@ def _clock(clock: SegmentClock) -> SegmentClockResult:
         clock.bar,
         clock.beat,
         clock.tick,
+        clock.beats_per_minute,
     )
 
 
@@ -91,12 +94,30 @@ def _timeline(session: Session) -> tuple[TimelineEntry, ...]:
     for segment in session.segments:
         for event, clock in (("segment_start", segment.started), ("segment_end", segment.ended)):
             if clock is not None:
-                at = iso(clock.wall_clock_ns)
-                entry = TimelineEntry(at, event, segment.number, jack_frame=clock.jack_frame)
-                found.append((clock.wall_clock_ns, entry))
+                found.append((clock.wall_clock_ns, _entry(event, segment.number, clock)))
+    for relocation in session.relocations:
+        entry = _entry("relocation", relocation.segment, relocation.at)
+        entry = replace(entry, mark=relocation.mark, from_frame=relocation.from_frame)
+        found.append((relocation.at.wall_clock_ns, entry))
     for mark in session.marks:
         entry = TimelineEntry(iso(mark.wall_clock_ns), "mark", mark.segment, mark.name, mark.jack_frame)
         found.append((mark.wall_clock_ns, entry))
     if session.closed_at_ns is not None:
         found.append((session.closed_at_ns, TimelineEntry(iso(session.closed_at_ns), "closed")))
     return tuple(entry for _, entry in sorted(found, key=lambda it: it[0]))
+
+
+def _entry(event: str, segment: int, clock: SegmentClock) -> TimelineEntry:
+    return TimelineEntry(
+        iso(clock.wall_clock_ns),
+        event,
+        segment,
+        None,
+        clock.jack_frame,
+        clock.transport_frame,
+        None,
+        clock.bar,
+        clock.beat,
+        clock.tick,
+        clock.beats_per_minute,
+    )

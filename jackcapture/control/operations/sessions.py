@@ -8,6 +8,7 @@ from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError
 from jackcapture.model.results import DoneResult
 from jackcapture.model.session_results import MarkResult, SessionResult, SessionSummary
+from jackcapture.model.session_settings import parse_on_relocate
 from jackcapture.model.sessions import (
     Session,
     parse_mark_name,
@@ -20,16 +21,26 @@ from jackcapture.model.uris import StreamUri, parse_stream_uri
 
 @operation
 async def session_create(
-    context: Context, streams: list[str], mode: str = "passive", name: str | None = None
+    context: Context,
+    streams: list[str],
+    mode: str = "passive",
+    name: str | None = None,
+    follow_transport: bool = False,
+    on_relocate: str = "mark",
 ) -> SessionResult:
     """Define a session: streams that are recorded together under one timeline, each of which must exist.
 
-    `mode` is passive: it records what comes. `name` is for people; the session is named by the `id` in the result.
+    `mode` is passive: it records what comes. `name` is for people; the session is named by the `id` in the result. With
+    `follow_transport` a segment lasts as long as JACK's transport rolls, from its next start on, until the session is
+    closed; where it is relocated meanwhile, `on_relocate` says what comes of that: mark, or segment (the next one
+    begins).
     """
     found = parse_session_mode(mode)
     uris = parse_session_streams(streams)
     label = None if name is None else parse_session_name(name)
-    return await _described(context, await context.services.sessions.create(uris, found, label))
+    transport = {"follow": follow_transport, "on_relocate": parse_on_relocate(on_relocate).value}
+    settings = {"transport": transport} if follow_transport else {}
+    return await _described(context, await context.services.sessions.create(uris, found, label, settings))
 
 
 @operation

@@ -61,6 +61,7 @@ def _observed_by(
         None if bars is None else bars.bar,
         None if bars is None else bars.beat,
         None if bars is None else int(bars.tick),
+        None if bars is None else bars.beats_per_minute,
     )
 
 

@@ -108,6 +108,15 @@ def render_session(store_uuid: str, session: Session, definition_hashes: list[st
             }
             for mark in session.marks
         ],
+        "relocations": [
+            {
+                "segment": relocation.segment,
+                "at": _clock(relocation.at),
+                "from_frame": relocation.from_frame,
+                "mark": relocation.mark,
+            }
+            for relocation in session.relocations
+        ],
     }
 
 

@@ -9,19 +9,24 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.contents import Contents
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.sessions.clocks import Recorded, nominal_clock, observed_clock
+from jackcapture.control.sessions.clocks import nominal_clock
 from jackcapture.control.sessions.document import enter_session
-from jackcapture.control.streams import Streams
-from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError
+from jackcapture.control.sessions.marks import Marks
+from jackcapture.control.sessions.recorded import RecordedRanges
+from jackcapture.control.streams import NOW, Streams
+from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
+from jackcapture.model.session_settings import session_settings
 from jackcapture.model.sessions import (
     Mark,
+    Relocation,
     Segment,
     SegmentClock,
     SegmentRange,
@@ -29,15 +34,11 @@ from jackcapture.model.sessions import (
     SessionMode,
     SessionStatus,
 )
+from jackcapture.model.starts import AtFrame
 from jackcapture.model.uris import StreamUri
-from jackcapture.protocol.messages import StreamState
 from jackcapture.store import Store
 
 log = logging.getLogger(__name__)
-
-_CLOCK_PATIENCE = 0.5
-_CLOCK_INTERVAL = 0.02
-"""Seconds for which the first snapshot of a take is waited for, which comes within 0.1 s, and between two looks."""
 
 
 class Sessions:
@@ -48,14 +49,21 @@ class Sessions:
         self._catalog = catalog
         self._contents = contents
         self._streams = streams
+        self._recorded = RecordedRanges(catalog, streams)
+        self._marks = Marks(store, catalog, contents, self._recorded)
         # One change at a time: sessions share streams, and whoever stops last ends the take.
         self._changing = asyncio.Lock()
+        self._armed: dict[str, int] = {}  # by session: JACK's newest frame when it was created, by this control
 
     # --- life cycle ---
 
-    async def create(self, uris: Sequence[StreamUri], mode: SessionMode, name: str | None) -> Session:
+    async def create(
+        self, uris: Sequence[StreamUri], mode: SessionMode, name: str | None, settings: Mapping[str, Any] | None = None
+    ) -> Session:
         """Make a session of streams that have one sample rate; its name is its id unless one is given."""
         session_id = f"session-{secrets.token_hex(6)}"
+        if session_settings(settings or {}).transport.follow:
+            self._armed[session_id] = await self._streams.newest_frame()
         async with self._streams.kept(uris) as streams:
             rates = {stream.definition.sample_rate for stream in streams}
             if len(rates) > 1:
@@ -65,13 +73,23 @@ class Sessions:
                     sample_rates=sorted(rates),
                 )
             session = Session(
-                session_id, name or session_id, mode, SessionStatus.CREATED, time.time_ns(), None, tuple(uris)
+                session_id,
+                name or session_id,
+                mode,
+                SessionStatus.CREATED,
+                time.time_ns(),
+                None,
+                tuple(uris),
+                settings=settings or {},
             )
             await asyncio.to_thread(self._catalog.sessions.add, session)
         return session
 
-    async def play(self, session_id: str) -> Session:
-        """Begin the next segment: all streams of the session record from one JACK frame on."""
+    async def play(self, session_id: str, at: SegmentClock | None = None) -> Session:
+        """Begin the next segment: all streams of the session record from one JACK frame on.
+
+        `at` is a moment of the past, as far as the rings reach, with all clocks there; without it, it is now.
+        """
         async with self._changing:
             session = await self._get(session_id)
             _check_open(session)
@@ -82,22 +100,27 @@ class Sessions:
                 )
             streams = [self._streams.get(uri) for uri in session.streams]
             async with self._leased(streams):
-                frame, ranges, begun = await self._begin(streams)
+                frame, ranges, begun = await self._begin(streams, None if at is None else at.jack_frame)
                 try:
                     known = [(self._streams.get(it.uri), None, it) for it in ranges]
-                    clock = await asyncio.to_thread(nominal_clock, self._catalog, known, frame)
+                    clock = at
+                    if clock is None:
+                        clock = await asyncio.to_thread(nominal_clock, self._catalog, known, frame)
                     segment = Segment(len(session.segments) + 1, clock, None, ranges)
                     await asyncio.to_thread(self._catalog.sessions.begin_segment, session_id, segment, time.time_ns())
                 except JackCaptureError:
                     await self._stop_quietly(begun)
                     raise
-            started = await self._first_clock(segment)
+            started = None if at is not None else await self._recorded.first_clock(segment)
             if started is not None:
                 await asyncio.to_thread(self._catalog.sessions.note_start, session_id, segment.number, started)
             return await self._get(session_id)
 
-    async def stop(self, session_id: str, *, close: bool = False) -> Session:
-        """End the segment that runs, on one JACK frame; returns when what it has recorded is in the store."""
+    async def stop(self, session_id: str, *, close: bool = False, at: SegmentClock | None = None) -> Session:
+        """End the segment that runs, on one JACK frame; returns when what it has recorded is in the store.
+
+        `at` is a moment of the past, with all clocks there: the segment ends on it, though its takes may be longer.
+        """
         async with self._changing:
             session = await self._get(session_id)
             if session.running is None:
@@ -106,7 +129,7 @@ class Sessions:
                 raise ConflictError(
                     f"{session_id} {why}: there is nothing to stop; play it first", session_id=session_id
                 )
-            await self._end(session, session.running)
+            await self._end(session, session.running, at)
             if close:
                 await self._close(await self._get(session_id))
             return await self._get(session_id)
@@ -131,6 +154,7 @@ class Sessions:
             if session.running is not None:
                 raise ConflictError(f"{session_id} is playing; stop it first", session_id=session_id)
             await asyncio.to_thread(self._catalog.sessions.delete, session_id)
+            self._armed.pop(session_id, None)
             await asyncio.to_thread(self._contents.remove_marked)
 
     async def end_all(self) -> None:
@@ -140,84 +164,68 @@ class Sessions:
                 if session.running is not None:
                     await self._end(session, session.running)
 
-    # --- marks ---
+    # --- what follows the transport asks ---
+
+    def armed_frame(self, session_id: str) -> int | None:
+        """Give JACK's newest frame when a session was created; None if an earlier control created it."""
+        return self._armed.get(session_id)
+
+    def records(self, segment: Segment) -> bool:
+        """Tell whether a take of a segment runs."""
+        return any(map(self._recorded.is_live, segment.ranges))
+
+    # --- marks, relocations ---
 
     async def mark(self, session_id: str, name: str) -> Mark:
         """Mark the newest frame of the segment that runs."""
         async with self._changing:
-            session = await self._get(session_id)
-            segment = session.running
-            if segment is None:
-                raise ConflictError(
-                    f"{session_id} is not playing, so there is no present moment to mark; name the place with --at",
-                    session_id=session_id,
-                )
-            recorded = [it for it in await self._recorded(segment.ranges) if it[1] is not None]
-            frames = [found.frame_of(state.head_sample) for _, state, found in recorded if state is not None]
-            if not frames:
-                raise ConflictError(
-                    f"no stream of {session_id} records at present; name the place to mark with --at",
-                    session_id=session_id,
-                )
-            # What was delivered last of a stream may be older than the common start, by a period at the most.
-            frame = max(min(frames), segment.started.jack_frame)
-            return await self._enter_mark(session, segment, name, frame, recorded)
+            return await self._marks.at_newest(await self._get(session_id), name)
 
     async def mark_at(self, session_id: str, name: str, uri: StreamUri, position: int) -> Mark:
         """Mark a sample position of a stream, which a segment of the session must have recorded."""
         async with self._changing:
+            return await self._marks.at_position(await self._get(session_id), name, uri, position)
+
+    async def relocate(self, session_id: str, at: SegmentClock, from_frame: int | None, *, new_segment: bool) -> None:
+        """Enter that the transport was relocated, from a frame of it, at a moment of the segment that runs.
+
+        It gets a mark, or it ends the segment and begins the next one, both on that frame. May be repeated.
+        """
+        async with self._changing:
             session = await self._get(session_id)
-            segment, found = _segment_at(session, uri, position)
-            recorded = await self._recorded(segment.ranges)
-            return await self._enter_mark(session, segment, name, found.frame_of(position), recorded)
-
-    async def _enter_mark(
-        self, session: Session, segment: Segment, name: str, frame: int, recorded: Sequence[Recorded]
-    ) -> Mark:
-        positions = {}
-        for found in segment.ranges:
-            position = found.position_of(frame)
-            end = await self._end_of(found) if found.to_sample is None else found.to_sample
-            if found.from_sample <= position and (end is None or position <= end):
-                positions[found.uri] = position
-        clock = await self._clock_at(recorded, frame)
-        mark = Mark(name, segment.number, frame, clock.wall_clock_ns, time.time_ns(), positions)
-
-        def enter() -> None:
-            rows = self._catalog.sessions
-            if session.status is not SessionStatus.CLOSED or any(known.name == name for known in session.marks):
-                rows.add_mark(session.id, mark)
+            segment = session.running
+            if segment is None or at.jack_frame <= segment.started.jack_frame:
                 return
-            marks = sorted((*session.marks, mark), key=lambda it: (it.segment, it.jack_frame, it.name))
-            marked = replace(session, marks=tuple(marks))
-            enter_session(
-                self._store,
-                self._contents,
-                self._catalog,
-                marked,
-                lambda document: rows.add_mark(session.id, mark, document),
-            )
-
-        await asyncio.to_thread(enter)
-        return mark
+            live = tuple(found for found in segment.ranges if self._recorded.is_live(found))
+            if new_segment and live:
+                await self._split(session, segment, live, Relocation(segment.number + 1, at, from_frame))
+            elif all(known.at.jack_frame != at.jack_frame for known in session.relocations):
+                await self._marks.relocation(session, segment, at, from_frame)
 
     # --- begin and end ---
 
-    async def _begin(self, streams: list[ManagedStream]) -> tuple[int, tuple[SegmentRange, ...], list[ManagedStream]]:
-        """Have all streams record; give the common first frame, what begins there, and the streams that did not."""
+    async def _begin(
+        self, streams: list[ManagedStream], at: int | None
+    ) -> tuple[int, tuple[SegmentRange, ...], list[ManagedStream]]:
+        """Have all streams record; give the common first frame, what begins there, and the streams that did not.
+
+        The frame is `at` if that is given. A take that began after it, by others, has what comes from its beginning on.
+        """
         idle = [stream for stream in streams if not stream.is_recording]
         recording = {it.uri: it.take for it in streams if it.take is not None and it not in idle}
         states = await self._streams.drained(recording)
         for uri in recording:
             state = states.get(uri)
-            if state is None or state.head_sample == state.first_sample:
+            if state is None or (at is None and state.head_sample == state.first_sample):
                 raise ConflictError(f"{uri} has just begun or ended to record; play again in a moment", uri=uri)
         playing = await asyncio.to_thread(self._catalog.sessions.playing)
         owned = {(it.uri, it.take_number) for it in _running_ranges(playing) if it.is_own}
         if idle:
-            await self._streams.start([stream.uri for stream in idle])
+            await self._streams.start([stream.uri for stream in idle], NOW if at is None else AtFrame(at))
             assert idle[0].take is not None
             frame = idle[0].take.start_frame
+        elif at is not None:
+            frame = at
         else:
             frame = min(
                 take.start_frame + states[uri].head_sample - take.first_sample for uri, take in recording.items()
@@ -229,45 +237,66 @@ class Sessions:
                 await self._stop_quietly(idle)
                 raise ConflictError(f"{stream.uri} has just ended to record; play again", uri=stream.uri)
             is_own = stream in idle or (stream.uri, take.number) in owned
-            begins = frame - take.start_frame + take.first_sample
+            begins = max(frame - take.start_frame, 0) + take.first_sample
             ranges.append(
                 SegmentRange(stream.uri, take.number, begins, None, is_own, take.start_frame, take.first_sample)
             )
         return frame, tuple(ranges), idle
 
-    async def _end(self, session: Session, segment: Segment) -> None:
+    async def _end(self, session: Session, segment: Segment, at: SegmentClock | None = None) -> None:
         """Stop the takes that nobody else records, and enter where the segment ended. May be repeated."""
         playing = await asyncio.to_thread(self._catalog.sessions.playing)
         others = _running_ranges(it for it in playing if it.id != session.id)
         shared = {(it.uri, it.take_number) for it in others}
         own = [it for it in segment.ranges if it.is_own and (it.uri, it.take_number) not in shared]
-        stopped = await self._stop_takes(own)
-        recorded = await self._recorded(segment.ranges)
-        ends = {found.uri: await self._end_of(found) for found in segment.ranges}
+        stopped = await self._stop_takes(own, None if at is None else at.jack_frame)
+        recorded = await self._recorded.states(segment.ranges)
+        ends = {found.uri: await self._recorded.end_of(found) for found in segment.ranges}
         frames = [it.frame_of(end) for it in stopped if (end := ends[it.uri]) is not None]
         if not frames:  # those that record go on: up to the newest frame that all of them have
             live = [found.frame_of(state.head_sample) for _, state, found in recorded if state is not None]
             ended_at = [found.frame_of(end) for found in segment.ranges if (end := ends[found.uri]) is not None]
             frames = [min(live)] if live else ended_at
-        frame = max([segment.started.jack_frame, *frames])
-        entered = {}
-        for found in segment.ranges:
-            end = ends[found.uri]
-            to_sample = found.position_of(frame) if end is None else min(end, found.position_of(frame))
-            entered[found.uri] = max(to_sample, found.from_sample)
+        frame = max([segment.started.jack_frame, *frames]) if at is None else at.jack_frame
+        entered = _ends_at(frame, segment.ranges, ends)
         # First those that have recorded to the end: they have snapshots there.
         recorded.sort(key=lambda it: frame - it[2].frame_of(entered[it[2].uri]))
-        ended = await self._clock_at(recorded, frame)
+        ended = at or await self._recorded.clock_at(recorded, frame)
         await asyncio.to_thread(self._catalog.sessions.end_segment, session.id, segment.number, ended, entered)
 
-    async def _stop_takes(self, ranges: Iterable[SegmentRange]) -> list[SegmentRange]:
+    async def _split(
+        self, session: Session, segment: Segment, live: tuple[SegmentRange, ...], relocation: Relocation
+    ) -> None:
+        """End the segment and begin the next one on a frame of its takes, which run on."""
+        frame = relocation.at.jack_frame
+        await self._recorded.states(live)  # all before the frame is then in chunks
+        ends = {found.uri: await self._recorded.end_of(found) for found in segment.ranges}
+        following = tuple(
+            replace(found, from_sample=max(found.position_of(frame), found.from_sample), to_sample=None)
+            for found in live
+            if ends[found.uri] is None
+        )
+        if not following:
+            raise ConflictError(f"the takes of {session.id} have just ended", session_id=session.id)
+        await asyncio.to_thread(
+            self._catalog.sessions.split_segment,
+            session.id,
+            relocation.at,
+            _ends_at(frame, segment.ranges, ends),
+            Segment(relocation.segment, relocation.at, None, following),
+            time.time_ns(),
+            relocation,
+        )
+
+    async def _stop_takes(self, ranges: Iterable[SegmentRange], at: int | None) -> list[SegmentRange]:
         """Stop those of some takes that run, on one frame; gives them."""
-        while live := [found for found in ranges if self._is_live(found)]:
+        while live := [found for found in ranges if self._recorded.is_live(found)]:
             try:
-                await self._streams.stop([found.uri for found in live])
+                await self._streams.stop([found.uri for found in live], at)
             except ConflictError:
-                if all(map(self._is_live, live)):  # else one has just ended by itself: the others are to be stopped
+                if all(map(self._recorded.is_live, live)):
                     raise
+                # Else one has just ended by itself: the others are to be stopped.
                 continue
             return live
         return []
@@ -298,52 +327,6 @@ class Sessions:
     async def _get(self, session_id: str) -> Session:
         return await asyncio.to_thread(self._catalog.sessions.get, session_id)
 
-    def _is_live(self, found: SegmentRange) -> bool:
-        stream = self._streams.get(found.uri)
-        return stream.is_recording and stream.take is not None and stream.take.number == found.take_number
-
-    async def _end_of(self, found: SegmentRange) -> int | None:
-        """Give the position after the last of a range's take; None while it runs."""
-        take = self._streams.get(found.uri).take
-        if take is not None and take.number == found.take_number:
-            return None if take.ended_samples is None else take.first_sample + take.ended_samples
-        record = await asyncio.to_thread(self._catalog.take, found.uri, found.take_number)
-        if record.take.samples is None:
-            raise ConflictError(
-                f"whether take {found.take_number} of {found.uri} still runs is not known yet: the engine has not told "
-                "it; try again in a moment",
-                uri=found.uri,
-            )
-        return record.end_sample
-
-    async def _recorded(self, ranges: Iterable[SegmentRange]) -> list[Recorded]:
-        """Give the streams of some ranges, with the engine's state of those whose take runs."""
-        ranges = list(ranges)
-        states = await self._streams.drained(found.uri for found in ranges if self._is_live(found))
-        return [(self._streams.get(it.uri), _state_of(states, it), it) for it in ranges]
-
-    async def _clock_at(self, recorded: Sequence[Recorded], frame: int) -> SegmentClock:
-        clock = await asyncio.to_thread(observed_clock, self._catalog, recorded, frame)
-        if clock is None:
-            clock = await asyncio.to_thread(nominal_clock, self._catalog, recorded, frame)
-        return clock
-
-    async def _first_clock(self, segment: Segment) -> SegmentClock | None:
-        """Wait for what is observed of a segment's start; None if nothing is, in time."""
-        deadline = time.monotonic() + _CLOCK_PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                recorded = await self._recorded(segment.ranges)
-            except JackCaptureError as error:
-                log.warning("of the clocks at the start of a segment only the wall clock is known: %s", error)
-                return None
-            frame = segment.started.jack_frame
-            clock = await asyncio.to_thread(observed_clock, self._catalog, recorded, frame)
-            if clock is not None:
-                return clock
-            await asyncio.sleep(_CLOCK_INTERVAL)
-        return None
-
     @contextlib.asynccontextmanager
     async def _leased(self, streams: Iterable[ManagedStream]) -> AsyncIterator[None]:
         """Keep retention off the streams, until the segment holds what it has of them."""
@@ -365,26 +348,14 @@ def _check_open(session: Session) -> None:
         )
 
 
+def _ends_at(frame: int, ranges: Iterable[SegmentRange], ends: Mapping[StreamUri, int | None]) -> dict[StreamUri, int]:
+    """Give the positions at which a segment ends that ends on a frame; `ends` are those of takes that ended."""
+    entered = {}
+    for found in ranges:
+        end, position = ends[found.uri], found.position_of(frame)
+        entered[found.uri] = max(position if end is None else min(end, position), found.from_sample)
+    return entered
+
+
 def _running_ranges(sessions: Iterable[Session]) -> list[SegmentRange]:
     return [found for session in sessions if session.running is not None for found in session.running.ranges]
-
-
-def _state_of(states: dict[str, StreamState], found: SegmentRange) -> StreamState | None:
-    state = states.get(found.uri)
-    return None if state is None or state.take_number != found.take_number else state
-
-
-def _segment_at(session: Session, uri: StreamUri, position: int) -> tuple[Segment, SegmentRange]:
-    """Give the segment that has a position of a stream, and its range; an end belongs to it, too."""
-    ranges = [(segment, found) for segment in session.segments if (found := segment.range_of(uri)) is not None]
-    inside = [it for it in ranges if it[1].to_sample is None or position <= it[1].to_sample]
-    inside = [it for it in inside if it[1].from_sample <= position]
-    if not inside:
-        shown = ", ".join(f"{it.from_sample} to {'now' if it.to_sample is None else it.to_sample}" for _, it in ranges)
-        raise NotFoundError(
-            f"position {position} of {uri} is not in {session.id}, whose segments have {shown or 'nothing'} of it",
-            session_id=session.id,
-            position=position,
-        )
-    # Where two segments meet, the position is the first of the later one.
-    return inside[-1]
