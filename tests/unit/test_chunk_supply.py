@@ -146,6 +146,11 @@ def test_a_power_cut_at_any_moment_loses_neither_chunk_nor_overview(tmp_path: Pa
                 rows = tape.catalog.chunks(tape.stream.uri, 0, FRAMES)
                 assert rows or os.path.exists(full.path)
                 assert rows or os.path.exists(overview_path(full.path))
+                # Content without a row has a name in staging, by which it is found.
+                staged = {os.stat(tape.store.path(it)).st_ino for it in tape.store.iterate_staging()}
+                for content in tape.store.iterate_content():
+                    is_found = os.stat(tape.store.path(content)).st_ino in staged
+                    assert is_found or tape.catalog.keeping.is_needed(content)
                 sealed = seal(tape, full, tmp_path)
             check(tape, sealed)
             # What was being put is an orphan in staging, and nothing else is.
@@ -161,8 +166,12 @@ def test_a_power_cut_at_any_moment_loses_neither_chunk_nor_overview(tmp_path: Pa
 def test_a_row_that_is_there_is_left_as_it_is(tape: Tape, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = tape.full(noise())
 
-    def fail(_: Staging) -> None:
-        raise PowerCutError
+    discard = tape.store.discard
+
+    def fail(staging: Staging) -> None:
+        if staging == staging_of(full.path):
+            raise PowerCutError
+        discard(staging)
 
     with monkeypatch.context() as patch:
         patch.setattr(tape.store, "discard", fail)
@@ -186,7 +195,7 @@ def test_a_chunk_is_sealed_without_an_overview_and_control_says_so(
     elif damage == "short":
         os.truncate(overview_path(full.path), 71)  # of three blocks of 24 bytes
     else:
-        monkeypatch.setattr(tape.store, "put", fail)
+        monkeypatch.setattr(tape.store, "stage", fail)
     with caplog.at_level(logging.WARNING):
         sealed = seal(tape, full, tmp_path)
     assert sealed.overview is None
