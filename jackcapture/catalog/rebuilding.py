@@ -11,7 +11,7 @@ from jackcapture.catalog import rows
 from jackcapture.catalog.connections import translated
 from jackcapture.catalog.keeping import insert_holds
 from jackcapture.catalog.migration import migrate
-from jackcapture.catalog.sessions import insert_mark, insert_segment, insert_session
+from jackcapture.catalog.sessions import insert_mark, insert_relocation, insert_segment, insert_session
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes
 from jackcapture.model.retention import Hold, HolderKind, Removal, Retention
@@ -232,13 +232,15 @@ class NewCatalog:
             return [row[0] for row in found]
 
     def add_session(self, session: Session) -> None:
-        """Enter a session whose streams and takes are entered, with its segments, marks and holds."""
+        """Enter a session whose streams and takes are entered, with its segments, marks, relocations and holds."""
         with translated(self.path):
             number = insert_session(self._db, session)
             for segment in session.segments:
                 insert_segment(self._db, number, session.id, segment, segment.started.wall_clock_ns)
             for mark in session.marks:
                 insert_mark(self._db, number, mark)
+            for relocation in session.relocations:
+                insert_relocation(self._db, number, relocation)
 
     def is_known(self, content_hash: str) -> bool:
         """Tell whether a row needs this content."""

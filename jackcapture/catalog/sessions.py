@@ -116,7 +116,7 @@ class SessionRows:
         with self._connections.write() as db:
             _end_segment(db, session_id, segment.number - 1, ended, ends)
             _begin_segment(db, session_id, segment, now_ns)
-            _insert_relocation(db, session_id, relocation)
+            insert_relocation(db, _row(db, session_id)["number"], relocation)
 
     def close(self, session_id: str, closed_at_ns: int, document: Artifact) -> None:
         """Close a session, and enter its document."""
@@ -154,7 +154,7 @@ class SessionRows:
         """Enter a relocation within a segment, with the mark that is made of it."""
         with self._connections.write() as db:
             _insert_mark(db, session_id, mark)
-            _insert_relocation(db, session_id, relocation)
+            insert_relocation(db, _row(db, session_id)["number"], relocation)
 
     # --- places in a stream ---
 
@@ -332,11 +332,12 @@ def insert_mark(db: sqlite3.Connection, session: int, mark: Mark) -> None:
     )
 
 
-def _insert_relocation(db: sqlite3.Connection, session_id: str, relocation: Relocation) -> None:
+def insert_relocation(db: sqlite3.Connection, session: int, relocation: Relocation) -> None:
+    """Insert a relocation of the transport in a session, by the session's number."""
     db.execute(
         "INSERT INTO relocations VALUES (?, ?, ?, ?, ?, ?)",
         (
-            _row(db, session_id)["number"],
+            session,
             relocation.segment,
             relocation.at.jack_frame,
             _clock_as_json(relocation.at),

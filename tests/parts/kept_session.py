@@ -16,7 +16,16 @@ from jackcapture.control.exports.plan import Plan, plan_export
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.sessions.document import enter_session
 from jackcapture.model.retention import KEEP_ALL
-from jackcapture.model.sessions import Mark, Segment, SegmentClock, SegmentRange, Session, SessionMode, SessionStatus
+from jackcapture.model.sessions import (
+    Mark,
+    Relocation,
+    Segment,
+    SegmentClock,
+    SegmentRange,
+    Session,
+    SessionMode,
+    SessionStatus,
+)
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
 from jackcapture.model.takes import Chunk, ClockReason, ClockSnapshot, Gap, GapCause, Latency, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
@@ -90,9 +99,14 @@ def make_session_store(root: Path) -> None:
         enter_manifest(store, contents, catalog, catalog.stream(uri))
     enter_manifest(store, contents, catalog, midi)
     for name, segment, frame in (("solo", 1, FIRST_FRAME + 400), ("the-end", 2, SECOND_FRAME + 500)):
-        at = frame - (FIRST_FRAME if segment == 1 else SECOND_FRAME) + (0 if segment == 1 else LENGTHS[0])
-        positions = dict.fromkeys((MAIN, KEYS, MONO), at)
-        catalog.sessions.add_mark(ID, Mark(name, segment, frame, wall_clock(frame), BEGIN_NS + 7, positions))
+        position = frame - (FIRST_FRAME if segment == 1 else SECOND_FRAME) + (0 if segment == 1 else LENGTHS[0])
+        positions = dict.fromkeys((MAIN, KEYS, MONO), position)
+        mark = Mark(name, segment, frame, wall_clock(frame), BEGIN_NS + 7, positions)
+        if segment == 1:  # the transport was relocated there
+            at = replace(clock(frame), beats_per_minute=120.5)
+            catalog.sessions.add_relocation(ID, Relocation(segment, at, 96000, name), mark)
+        else:
+            catalog.sessions.add_mark(ID, mark)
     closed_at = wall_clock(SECOND_FRAME + RATE)
     closed = replace(catalog.sessions.get(ID), status=SessionStatus.CLOSED, closed_at_ns=closed_at)
     enter_session(store, contents, catalog, closed, lambda document: catalog.sessions.close(ID, closed_at, document))

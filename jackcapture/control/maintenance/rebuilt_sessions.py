@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from jackcapture.catalog.rebuilding import NewCatalog
 from jackcapture.control.maintenance.session_reading import RangePart, SessionDocument, read_session
 from jackcapture.control.maintenance.store_contents import Document
-from jackcapture.model.sessions import Mark, Segment, SegmentRange, Session, SessionStatus
+from jackcapture.model.sessions import Mark, Relocation, Segment, SegmentRange, Session, SessionStatus
 from jackcapture.model.uris import StreamUri
 
 
@@ -80,6 +80,7 @@ def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable
             segments,
             tuple(marks),
             document.settings,
+            tuple(Relocation(it.segment, it.at.clock, it.from_frame, it.mark) for it in document.relocations),
         )
     )
 

@@ -41,6 +41,7 @@ class EndPart(DocumentPart):
     bar: int | None = None
     beat: int | None = None
     tick: int | None = None
+    beats_per_minute: Annotated[float, pydantic.Field(gt=0, allow_inf_nan=False)] | None = None
 
     @property
     def clock(self) -> SegmentClock:
@@ -77,6 +78,15 @@ class MarkPart(DocumentPart):
     positions: dict[_Uri, _Position]
 
 
+class RelocationPart(DocumentPart):
+    """A relocation of JACK's transport."""
+
+    segment: _Number
+    at: EndPart
+    from_frame: _Count | None
+    mark: _Name | None
+
+
 class SessionDocument(DocumentPart):
     """A session as it stood when it was closed, or marked after that."""
 
@@ -90,6 +100,7 @@ class SessionDocument(DocumentPart):
     streams: Annotated[tuple[StreamPart, ...], pydantic.Field(min_length=1)]
     segments: tuple[SegmentPart, ...]
     marks: tuple[MarkPart, ...]
+    relocations: tuple[RelocationPart, ...] = ()
 
     @property
     def uris(self) -> tuple[StreamUri, ...]:
@@ -122,6 +133,10 @@ def read_session(data: bytes) -> SessionDocument:
     for mark in session.marks:
         if mark.segment not in segments or not mark.positions.keys() <= set(session.uris):
             raise InvalidValueError(f"the mark {mark.name!r} is in no segment, or in a stream, that it has")
+    for relocation in session.relocations:
+        if relocation.segment not in segments:
+            raise InvalidValueError(f"the relocation at JACK frame {relocation.at.jack_frame} is in no segment")
+    _check_once("the relocation at", [(it.segment, it.at.jack_frame) for it in session.relocations])
     return session
 
 
