@@ -17,6 +17,7 @@ import zmq
 
 from jackcapture.client.events import Events, EventsLost
 from jackcapture.client.serving import control_in, unreachable
+from jackcapture.client.sessions import Session
 from jackcapture.client.slices import Slice
 from jackcapture.errors import JackCaptureError, UnreachableError
 from jackcapture.model.progress import Progress
@@ -25,7 +26,7 @@ from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envel
 from jackcapture.protocol.messages import Event
 from jackcapture.settings import load_settings
 
-__all__ = ["Client", "Event", "Events", "EventsLost", "Slice"]
+__all__ = ["Client", "Event", "Events", "EventsLost", "Session", "Slice"]
 
 _LOOK_SECONDS = 1.0
 _CANCEL_SECONDS = 2.0
@@ -136,6 +137,17 @@ class Client:
         """Cut the last seconds out of the named streams (none named: all that record), one common range."""
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)
         return [Slice(self, data) for data in found]
+
+    def session(self, *uris: str, **how: Any) -> Session:
+        """Create a session of streams that exist.
+
+        `how` are the other arguments of the operation `session_create`: name, mode, follow_transport, on_relocate.
+        """
+        return self.open_session(self.call("session_create", streams=list(uris), **how)["id"])
+
+    def open_session(self, session_id: str) -> Session:
+        """Give a session that was created before; raises `NotFoundError`."""
+        return Session(self, self.call("session_status", session_id=session_id)["id"])
 
     def _final_reply(self, number: int, control: int, progress: Progress | None) -> messages.Payload:
         deadline = time.monotonic() + self._timeout

@@ -165,6 +165,30 @@ def test_sessions_share_a_stream_and_every_frame_has_its_place(
         assert command(rig, "session", "list") == "no sessions; 'jackcapture session create' makes one\n"
         assert client.call("artifact_list", kind="session") == []
         client.call("stream_delete", uri=A)
+        play_from_python(rig, client)
+
+
+def play_from_python(rig: RigProcess, client: Client) -> None:
+    """Play a session by the Python door, for as long as a block lasts."""
+    with client.session(B, name="From Python") as session:
+        head = client.call("stream_status", uri=B)["head_sample"]
+        rig.wait_until_recorded(client, B, head + RATE // 10)
+        assert session.mark("here")["segment"] == 1
+    again = client.open_session(session.id)
+    (segment,) = again.status()["segments"]
+    check_segment(client, segment)
+    with again:
+        stopped = again.stop()
+    assert (stopped["name"], stopped["status"], len(stopped["segments"])) == ("From Python", "stopped", 2)
+    assert again.mark("first", at="segment:1.start")["positions"] == {B: segment["sample_ranges"][B][0]}
+    exported = rig.root.parent / "exported.tar"
+    assert again.export(exported, output_format="tar")["path"] == str(exported)
+    assert exported.stat().st_size > 0
+    assert again.close()["status"] == "closed"
+    with pytest.raises(ConflictError, match="closed"):
+        again.play()
+    with pytest.raises(NotFoundError, match="no session 'session-0'"):
+        client.open_session("session-0")
 
 
 def check_refusals(client: Client, session_id: str) -> None:

@@ -1,0 +1,71 @@
+"""A session as Python sees it."""
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from jackcapture.errors import ConflictError
+from jackcapture.model.progress import Progress
+
+if TYPE_CHECKING:
+    from jackcapture.client import Client
+
+
+class Session:
+    """A session, by its id; as a context manager it plays from the beginning of the block to its end.
+
+    Each method gives the result of its operation as JSON values. For one thread, as its client.
+    """
+
+    def __init__(self, client: "Client", session_id: str) -> None:
+        self._client = client
+        self.id = session_id
+
+    def __enter__(self) -> "Session":
+        self.play()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        except ConflictError:
+            if self.status()["status"] == "playing":
+                raise  # else it was stopped in the block
+
+    def play(self) -> dict[str, Any]:
+        """Begin the next segment; raises `ConflictError` if one runs, or the session is closed."""
+        return self._do("session_play")
+
+    def stop(self, *, close: bool = False) -> dict[str, Any]:
+        """End the segment; returns when it is in the store. Raises `ConflictError` if none runs."""
+        return self._do("session_stop", close=close)
+
+    def close(self) -> dict[str, Any]:
+        """Close it: nothing more can be recorded in it. Raises `ConflictError` while it plays."""
+        return self._do("session_close")
+
+    def mark(self, name: str, *, at: str | None = None, stream: str | None = None) -> dict[str, Any]:
+        """Name a moment: now, or a place `at` in its first stream or in `stream`.
+
+        Raises `ConflictError` if it has a mark of that name.
+        """
+        return self._do("session_mark", name=name, at=at, stream=stream)
+
+    def status(self) -> dict[str, Any]:
+        """Give the session with its segments, marks and timeline."""
+        return self._do("session_status")
+
+    def export(
+        self, path: str | os.PathLike[str], *, output_format: str = "folder", progress: Progress | None = None
+    ) -> dict[str, Any]:
+        """Write all that it has into something new at `path`: a folder, tar, bagit or reaper.
+
+        Raises `ConflictError` while it plays, or if something is at `path`.
+        """
+        return self._do("session_export", progress=progress, out=os.path.abspath(path), output_format=output_format)
+
+    def _do(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self._client.call(operation, session_id=self.id, **arguments)
+        return result
