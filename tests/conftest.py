@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -31,6 +32,12 @@ from parts.transport import StartTransportObserver, TransportObserver
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("jackcapture", deadline=None)
 hypothesis.settings.load_profile("jackcapture")
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end what the tests start: who runs them in the background of a shell inherits that it is ignored."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
