@@ -36,8 +36,9 @@ def _create(
         bool, typer.Option("--follow-transport", help="Record while JACK's transport rolls.")
     ] = False,
     on_relocate: Annotated[
-        str, typer.Option(help="What a relocation of the transport makes while it rolls: a mark, or a new segment.")
-    ] = "mark",
+        str | None,
+        typer.Option(help="What a relocation makes while the transport rolls: mark (the default), or segment."),
+    ] = None,
 ) -> None:
     """Define a session of streams that exist."""
     arguments = {"streams": stream or [], "name": name, "mode": mode, "on_relocate": on_relocate}

@@ -210,6 +210,7 @@ def check_refusals(client: Client, session_id: str) -> None:
         (NotFoundError, "no stream stream://desk/d", "session_create", {"streams": ["stream://desk/d"]}),
         (InvalidValueError, "needs a stream", "session_create", {"streams": []}),
         (InvalidValueError, "more than once", "session_create", {"streams": [A, B, A]}),
+        (InvalidValueError, "add --follow-transport", "session_create", {"streams": [A], "on_relocate": "segment"}),
         (InvalidValueError, "not there yet", "session_create", {"streams": [A], "mode": "triggered"}),
         (NotFoundError, "segments 1 to 2", "stream_slice",
          {"uri": A, "from_place": "segment:3.start", "to_place": "head"}),

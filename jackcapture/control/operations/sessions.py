@@ -26,19 +26,25 @@ async def session_create(
     mode: str = "passive",
     name: str | None = None,
     follow_transport: bool = False,
-    on_relocate: str = "mark",
+    on_relocate: str | None = None,
 ) -> SessionResult:
     """Define a session: streams that are recorded together under one timeline, each of which must exist.
 
     `mode` is passive: it records what comes. `name` is for people; the session is named by the `id` in the result. With
     `follow_transport` a segment lasts as long as JACK's transport rolls, from its next start on, until the session is
-    closed; where it is relocated meanwhile, `on_relocate` says what comes of that: mark, or segment (the next one
-    begins).
+    closed; where it is relocated meanwhile, `on_relocate` says what comes of that: mark (the default), or segment (the
+    next one begins).
     """
     found = parse_session_mode(mode)
     uris = parse_session_streams(streams)
     label = None if name is None else parse_session_name(name)
-    transport = {"follow": follow_transport, "on_relocate": parse_on_relocate(on_relocate).value}
+    if on_relocate is not None and not follow_transport:
+        raise InvalidValueError(
+            f"{on_relocate} says what a relocation makes of a session that follows the transport, and this one does "
+            "not: add --follow-transport",
+            on_relocate=on_relocate,
+        )
+    transport = {"follow": follow_transport, "on_relocate": parse_on_relocate(on_relocate or "mark").value}
     settings = {"transport": transport} if follow_transport else {}
     return await _described(context, await context.services.sessions.create(uris, found, label, settings))
 
