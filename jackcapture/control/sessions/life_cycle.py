@@ -62,8 +62,6 @@ class Sessions:
     ) -> Session:
         """Make a session of streams that have one sample rate; its name is its id unless one is given."""
         session_id = f"session-{secrets.token_hex(6)}"
-        if session_settings(settings or {}).transport.follow:
-            self._armed[session_id] = await self._streams.newest_frame()
         async with self._streams.kept(uris) as streams:
             rates = {stream.definition.sample_rate for stream in streams}
             if len(rates) > 1:
@@ -72,6 +70,8 @@ class Sessions:
                     "timeline, so its streams must have the same",
                     sample_rates=sorted(rates),
                 )
+            if session_settings(settings or {}).transport.follow:
+                self._armed[session_id] = await self._streams.newest_frame()
             session = Session(
                 session_id,
                 name or session_id,
