@@ -163,7 +163,7 @@ struct EngineState {
   warnings @13 :List(Text);
   midiOutputs @14 :List(MidiOutputState);
   transport @15 :JackTransport;           # at the start of the newest cycle
-  transportChanges @16 :List(JackTransport);  # the newest, at most 64, in order
+  transportChanges @16 :List(JackTransport);  # the newest, at most 64, in order; none if streams were named
 }
 
 struct Port {

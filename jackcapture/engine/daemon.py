@@ -125,7 +125,7 @@ class EngineDaemon:
             warnings=tuple(self.streams.warnings),
             midi_outputs=self.outputs.states(),
             transport=self.transport.now(),
-            transport_changes=self.streams.transport_changes.newest,
+            transport_changes=() if uris else self.streams.transport_changes.newest,
         )
 
     def on_main(self, action: Callable[[], None]) -> None:
