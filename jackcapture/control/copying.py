@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from jackcapture.errors import ConflictError, InvalidValueError, StorageError, StorageFullError
+from jackcapture.store import Files
+from jackcapture.store.root import sync_directory
 
 STEP_BYTES = 8 << 20
 """What is moved at a time: enough to be fast, little enough to be cancelled and to show progress."""
@@ -15,6 +17,7 @@ STEP_BYTES = 8 << 20
 UNFINISHED = ".jackcapture-"
 """How the names begin of what is not finished, beside what it is to become. A kill leaves it; nobody needs it then."""
 
+_FILES = Files()
 _BEGIN_BYTES = 1 << 20  # the disk begins at once to write a step of so many; of fewer, fsync is as quick
 
 _NOT_ACROSS = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ETXTBSY}
@@ -95,7 +98,7 @@ def new_folder(path: str) -> Iterator[str]:
             yield temporary
             os.chmod(temporary, 0o777 & ~_umask())
             for folder, _, _ in os.walk(temporary):
-                _sync_directory(folder)
+                sync_directory(_FILES, folder)
             try:
                 os.mkdir(path)  # it is ours, if it was not there; a folder can then take the place of an empty one
             except FileExistsError:
@@ -141,17 +144,13 @@ def _name(temporary: str, path: str) -> None:
 
 
 def _sync_name(path: str) -> None:
-    """Make a name durable; where that fails it is there all the same, and whole."""
-    with contextlib.suppress(OSError):
-        _sync_directory(os.path.dirname(path))
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make a name durable."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_directory(_FILES, os.path.dirname(path))
+    except OSError as error:
+        raise StorageError(
+            f"{path} is there, and whole, but a power cut may take its name away again: {error.strerror}", path=path
+        ) from error
 
 
 def _umask() -> int:
