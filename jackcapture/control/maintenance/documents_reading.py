@@ -19,8 +19,8 @@ from jackcapture.model.takes import ClockReason, GapCause, MidiClock, Transport
 
 VERSION = 1
 
-_Count = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
-_Signed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
+Count = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
+Signed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 _Hash = Annotated[str, pydantic.StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -49,38 +49,38 @@ class DocumentPart(pydantic.BaseModel):
 class LatencyPart(DocumentPart):
     """Capture latency of a port, in frames."""
 
-    min: _Count
-    max: _Count
+    min: Count
+    max: Count
 
 
 class ChunkPart(DocumentPart):
     """A sealed chunk."""
 
-    index: _Count
-    first_sample: _Count
-    samples: _Count
-    bytes: _Count
+    index: Count
+    first_sample: Count
+    samples: Count
+    bytes: Count
     content_hash: _Hash
     overview_hash: _Hash | None = None
-    wall_clock_ns: _Signed
-    clipped_samples: _Count = 0
+    wall_clock_ns: Signed
+    clipped_samples: Count = 0
 
 
 class RemovalPart(DocumentPart):
     """A run of chunks that was removed."""
 
-    first_index: _Count
-    end_index: _Count
-    first_sample: _Count
-    end_sample: _Count
+    first_index: Count
+    end_index: Count
+    first_sample: Count
+    end_sample: Count
     reason: RemovalReason
-    removed_at_ns: _Signed
+    removed_at_ns: Signed
 
 
 class GapPart(DocumentPart):
     """Lost frames."""
 
-    position: _Count
+    position: Count
     frames: Annotated[int, pydantic.Field(ge=1, le=2**63 - 1)]
     cause: GapCause
 
@@ -88,12 +88,12 @@ class GapPart(DocumentPart):
 class ClockPart(DocumentPart):
     """A clock snapshot."""
 
-    sample_position: _Count
-    jack_frame: _Count
-    monotonic_us: _Count
-    wall_clock_ns: _Signed
+    sample_position: Count
+    jack_frame: Count
+    monotonic_us: Count
+    wall_clock_ns: Signed
     reasons: tuple[ClockReason, ...] = ()
-    period: _Count = 0
+    period: Count = 0
     is_freewheeling: bool = False
     transport: Transport = Transport()
     midi_clock: MidiClock = MidiClock()
@@ -103,11 +103,11 @@ class TakePart(DocumentPart):
     """A take with all that belongs to it."""
 
     number: Annotated[int, pydantic.Field(ge=1, le=2**31)]
-    start_frame: _Count
-    first_sample: _Count
-    samples: _Count | None
-    started_at_ns: _Signed
-    ended_at_ns: _Signed | None
+    start_frame: Count
+    first_sample: Count
+    samples: Count | None
+    started_at_ns: Signed
+    ended_at_ns: Signed | None
     error: str = ""
     latencies: tuple[LatencyPart, ...] = ()
     removals: tuple[RemovalPart, ...] = ()
@@ -120,17 +120,17 @@ class PinPart(DocumentPart):
     """A range that is kept."""
 
     name: str
-    from_sample: _Count
-    to_sample: _Count
-    created_at_ns: _Signed
+    from_sample: Count
+    to_sample: Count
+    created_at_ns: Signed
 
 
 class RetentionPart(DocumentPart):
     """How much is kept."""
 
-    keep_ns: _Count | None = None
-    keep_bytes: _Count | None = None
-    keep_chunks: _Count | None = None
+    keep_ns: Count | None = None
+    keep_bytes: Count | None = None
+    keep_chunks: Count | None = None
 
 
 class Manifest(DocumentPart):
@@ -138,7 +138,7 @@ class Manifest(DocumentPart):
 
     store_uuid: str
     definition: dict[str, Any]
-    created_at_ns: _Signed
+    created_at_ns: Signed
     retention: RetentionPart = RetentionPart()
     pins: tuple[PinPart, ...] = ()
     takes: tuple[TakePart, ...]
@@ -172,22 +172,27 @@ def kind_of(document: Any) -> DocumentKind | None:
 
 def read_definition(data: bytes) -> StreamDefinition:
     """Read a definition; raises `InvalidValueError`."""
-    document = _read_json(data)
-    if kind_of(document) is not DocumentKind.DEFINITION:
-        raise InvalidValueError(f"its type is no {DEFINITION_TYPE}")
-    check_version(document)
+    document = read_document(data, DEFINITION_TYPE)
     return StreamDefinition.from_json(document)
 
 
 def read_manifest(data: bytes) -> Manifest:
     """Read a manifest; raises `InvalidValueError`."""
-    document = _read_json(data)
-    if kind_of(document) is not DocumentKind.MANIFEST:
-        raise InvalidValueError(f"its type is no {MANIFEST_TYPE}")
-    check_version(document)
+    read_document(data, MANIFEST_TYPE)
     manifest = parsed(Manifest, data)
     _check_order(manifest)
     return manifest
+
+
+def read_document(data: bytes, mime_type: str) -> dict[str, Any]:
+    """Read a document as JSON; raises `InvalidValueError` unless it is of this type, in a version that can be read."""
+    document = _read_json(data)
+    if not isinstance(document, dict) or document.get("type") != mime_type:
+        raise InvalidValueError(f"its type is no {mime_type}")
+    version = document.get("version")
+    if version != VERSION:
+        raise InvalidValueError(f"its version is {version!r}; this jackcapture reads {VERSION}")
+    return document
 
 
 def parsed(kind: type[_Document], data: bytes) -> _Document:
@@ -226,10 +231,3 @@ def _read_json(data: bytes) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
         raise InvalidValueError(f"it is no JSON: {error}") from None
-
-
-def check_version(document: dict[str, Any]) -> None:
-    """Raise `InvalidValueError` for a document of a version that this one cannot read."""
-    version = document.get("version")
-    if version != VERSION:
-        raise InvalidValueError(f"its version is {version!r}; this jackcapture reads {VERSION}")

@@ -1,13 +1,12 @@
 """Reads the documents of sessions back from the store, and believes nothing, as documents_reading does."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 import pydantic
 
-from jackcapture.control.maintenance.documents_reading import DocumentPart, check_version, parsed
+from jackcapture.control.maintenance.documents_reading import Count, DocumentPart, Signed, parsed, read_document
 from jackcapture.control.sessions.document import SESSION_TYPE
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
@@ -15,10 +14,8 @@ from jackcapture.model.sessions import MAX_NAME_LENGTH, SegmentClock, SessionMod
 from jackcapture.model.takes import TransportState
 from jackcapture.model.uris import StreamUri, parse_stream_uri
 
-_Count = Annotated[int, pydantic.Field(ge=0, le=2**63 - 1)]
 _Position = Annotated[int, pydantic.Field(ge=0, le=MAX_SAMPLE_POSITION)]
 _Number = Annotated[int, pydantic.Field(ge=1, le=2**31)]
-_Signed = Annotated[int, pydantic.Field(ge=-(2**63), le=2**63 - 1)]
 _Name = Annotated[str, pydantic.StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH)]
 _Uri = Annotated[str, pydantic.AfterValidator(parse_stream_uri)]
 
@@ -33,11 +30,11 @@ class StreamPart(DocumentPart):
 class EndPart(DocumentPart):
     """All clocks at an end of a segment."""
 
-    jack_frame: _Count
-    wall_clock_ns: _Signed
-    monotonic_us: _Count | None = None
+    jack_frame: Count
+    wall_clock_ns: Signed
+    monotonic_us: Count | None = None
     transport_state: TransportState | None = None
-    transport_frame: _Count | None = None
+    transport_frame: Count | None = None
     bar: int | None = None
     beat: int | None = None
     tick: int | None = None
@@ -72,9 +69,9 @@ class MarkPart(DocumentPart):
 
     name: _Name
     segment: _Number
-    jack_frame: _Count
-    wall_clock_ns: _Signed
-    created_at_ns: _Signed
+    jack_frame: Count
+    wall_clock_ns: Signed
+    created_at_ns: Signed
     positions: dict[_Uri, _Position]
 
 
@@ -83,7 +80,7 @@ class RelocationPart(DocumentPart):
 
     segment: _Number
     at: EndPart
-    from_frame: _Count | None
+    from_frame: Count | None
     mark: _Name | None
 
 
@@ -95,8 +92,8 @@ class SessionDocument(DocumentPart):
     name: _Name
     mode: SessionMode
     settings: dict[str, Any]
-    created_at_ns: _Signed
-    closed_at_ns: _Signed
+    created_at_ns: Signed
+    closed_at_ns: Signed
     streams: Annotated[tuple[StreamPart, ...], pydantic.Field(min_length=1)]
     segments: tuple[SegmentPart, ...]
     marks: tuple[MarkPart, ...]
@@ -115,10 +112,7 @@ class SessionDocument(DocumentPart):
 
 def read_session(data: bytes) -> SessionDocument:
     """Read the document of a session; raises `InvalidValueError`."""
-    document = json.loads(data)
-    if document.get("type") != SESSION_TYPE:
-        raise InvalidValueError(f"its type is no {SESSION_TYPE}")
-    check_version(document)
+    read_document(data, SESSION_TYPE)
     session = parsed(SessionDocument, data)
     segments = [segment.number for segment in session.segments]
     _check_once("the stream", session.uris)
