@@ -54,21 +54,19 @@ def _record(client: Client, seconds: float, folder: str) -> dict[str, Any]:
     client.call("stream_create", uri=QUAD, channels=4, sources=["player:out_left"], chunk_size_bytes=CHUNK_BYTES)
     client.call("stream_create", uri=KEYS, midi=True, sources=["player:midi"])
     uris = [PLAYED, QUAD, KEYS]
-    session_id = client.call("session_create", streams=uris, name="Demo")["id"]
-    client.call("session_play", session_id=session_id)
+    session = client.session(*uris, name="Demo")
+    session.play()
     for number, part in enumerate((1 / 3, 2 / 3), 1):
         _watch(client, seconds * part)
-        client.call("session_mark", session_id=session_id, name=f"verse-{number}")
+        session.mark(f"verse-{number}")
     _watch(client, seconds)
     grabbed = client.call("grab", duration=f"{min(4.0, seconds / 2):g}s", uris=[PLAYED], out=folder)[0]
     if sys.stderr.isatty():
         say("")
-    client.call("session_stop", session_id=session_id, close=True)
+    session.stop(close=True)
     stopped = [client.call("stream_status", uri=uri) for uri in uris]
     frames = {stream["takes"][-1]["start_frame"] for stream in stopped}
-    exported = client.call(
-        "session_export", session_id=session_id, out=os.path.join(folder, "session"), output_format="reaper"
-    )
+    exported = session.export(os.path.join(folder, "session"), output_format="reaper")
     whole = client.call(
         "stream_slice", uri=PLAYED, from_place="start", to_place="head", out=os.path.join(folder, "player.wav")
     )

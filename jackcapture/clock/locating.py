@@ -3,9 +3,9 @@
 from jackcapture.clock.bars import beats_in_bar, has_bars, ticks_in, ticks_to
 from jackcapture.errors import ConflictError, InvalidValueError
 from jackcapture.model.durations import duration_frames
-from jackcapture.model.places import BarPlace, TransportPlace
+from jackcapture.model.places import MAX_TRANSPORT_FRAME, BarPlace, TransportPlace
 from jackcapture.model.takes import Transport
-from jackcapture.model.transport_places import MAX_TRANSPORT_FRAME, LocatePlace
+from jackcapture.model.transport_places import LocatePlace
 
 
 def locate_frame(place: LocatePlace, transport: Transport, frame_rate: int) -> int:

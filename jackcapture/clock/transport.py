@@ -10,10 +10,7 @@ from dataclasses import dataclass
 
 from jackcapture.clock.bars import BarTime, bar_time_after, beats_in_bar, has_bars, ticks_counted, ticks_in, ticks_to
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.takes import ClockReason, ClockSnapshot, Gap, GapCause, TransportState
-
-TRANSPORT_FRAMES = 2**32
-"""JACK's transport has a frame of 32 bits, which wraps."""
+from jackcapture.model.takes import TRANSPORT_FRAMES, ClockReason, ClockSnapshot, Gap, GapCause, TransportState
 
 _CHANGES = frozenset({ClockReason.SERVER, ClockReason.TRANSPORT, ClockReason.RELOCATION, ClockReason.TEMPO})
 _JUMPS = frozenset({ClockReason.SERVER, ClockReason.RELOCATION})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from jackcapture.engine.clock import Observation
 from jackcapture.engine.jack_client import JackClient
 from jackcapture.errors import ConflictError, UnreachableError
-from jackcapture.model.takes import ClockReason, TransportState
+from jackcapture.model.takes import TRANSPORT_FRAMES, ClockReason, TransportState
 from jackcapture.protocol.framing import error_payload
 from jackcapture.protocol.messages import (
     Error,
@@ -29,7 +29,6 @@ MAX_WAITING = 256
 """Commands that may wait for their outcome."""
 
 _CHANGES = frozenset({ClockReason.SERVER, ClockReason.TRANSPORT, ClockReason.RELOCATION})
-_FRAME_NUMBERS = 1 << 32  # JACK counts the transport's frames in 32 bits
 
 Command = TransportStart | TransportStop | TransportLocate
 Reply = Callable[[TransportOutcome | Error], None]
@@ -72,7 +71,7 @@ class _Asked:
         """Whether the transport is as was asked: in a state, or where it comes from its target in this time."""
         if self.target is None:
             return seen.transport.state is self.state
-        moved = (seen.transport.frame - self.target) % _FRAME_NUMBERS
+        moved = (seen.transport.frame - self.target) % TRANSPORT_FRAMES
         rolls = seen.transport.state is TransportState.ROLLING
         return moved <= seen.frame - self.frame if rolls else moved == 0
 

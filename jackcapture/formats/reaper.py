@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from jackcapture.model.durations import SECOND_NS
+
 REAPER_TYPE = "application/x-reaper-project"
 
 _MAX_TICKS = 32_767  # per quarter note
 _PLACES = Decimal("0.000000000001")
 _LINE_BYTES = 96
 _END = ("b0", "7b", "00")  # all notes off: the last event gives a MIDI source its length
-_NS = 1_000_000_000
 
 MidiEvent = tuple[int, bytes]
 """A frame, from the item's begin, and a whole MIDI message."""
@@ -100,7 +101,9 @@ def render_reaper_project(
         ),
         *map(track_element, tracks),
     ]
-    written: str = rpp.dumps(element("REAPER_PROJECT", ("0.1", "6.0/jackcapture", str(saved_at_ns // _NS)), project))
+    written: str = rpp.dumps(
+        element("REAPER_PROJECT", ("0.1", "6.0/jackcapture", str(saved_at_ns // SECOND_NS)), project)
+    )
     return written.encode()
 
 

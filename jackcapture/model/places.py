@@ -18,10 +18,11 @@ from jackcapture.model.durations import (
     duration_frames,
     nanoseconds_with_unit,
 )
+from jackcapture.model.takes import TRANSPORT_FRAMES
 
 MAX_SAMPLE_POSITION = 2**63 - 1
 _MAX_NUMBER = 2**31 - 1  # of takes, segments, bars, beats and ticks
-_MAX_TRANSPORT_FRAME = 2**32 - 1  # JACK's own frame numbers have 32 bits
+MAX_TRANSPORT_FRAME = TRANSPORT_FRAMES - 1
 _MAX_OFFSETS = 4
 
 
@@ -228,7 +229,7 @@ _FORMS = (
     _Form(
         "transport:FRAME",
         re.compile("transport:(.*)", re.DOTALL),
-        lambda digits: TransportPlace(_number(digits, "FRAME", 0, _MAX_TRANSPORT_FRAME)),
+        lambda digits: TransportPlace(_number(digits, "FRAME", 0, MAX_TRANSPORT_FRAME)),
     ),
     _Form("bar:BAR[.BEAT[.TICK]]", re.compile("bar:(.*)", re.DOTALL), _bar_place),
 )

@@ -47,6 +47,10 @@ class TransportState(enum.StrEnum):
     STARTING = "starting"  # waits for clients that are slow to get ready
 
 
+TRANSPORT_FRAMES = 2**32
+"""How many frames JACK's transport has: it counts them in 32 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transport:
     """JACK's transport at the start of a cycle: its frame, and its musical time where a client gives it (else bar 0).

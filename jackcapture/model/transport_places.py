@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.durations import SECOND_NS, check_length, nanoseconds_with_unit
-from jackcapture.model.places import BarPlace, StartPlace, TransportPlace, parse_place
-
-MAX_TRANSPORT_FRAME = 2**32 - 1
-"""JACK counts the transport's frames in 32 bits."""
+from jackcapture.model.places import MAX_TRANSPORT_FRAME, BarPlace, StartPlace, TransportPlace, parse_place
 
 _FRAME = re.compile(r"[0-9]+")
 _CLOCK = re.compile(r"(?:(?P<h>[0-9]{1,3}):(?=[0-9]{2}:))?(?P<m>[0-9]{1,3}):(?P<s>[0-9]{2})(?:\.(?P<ns>[0-9]{1,9}))?")

@@ -14,17 +14,16 @@ from collections.abc import Iterable
 from jackcapture.control.exports.plan import Plan
 from jackcapture.control.exports.targets import Target
 from jackcapture.errors import JackCaptureError
+from jackcapture.model.durations import SECOND_NS
 
 PAYLOAD = "data/"
 """Where the files of an export lie in a bag."""
-
-_NS = 1_000_000_000
 
 
 def add_tag_files(target: Target, plan: Plan, store_uuid: str) -> None:
     """Add what makes a bag of the files that a target has under PAYLOAD."""
     payload = list(target.written)
-    date = datetime.datetime.fromtimestamp(plan.ended_at_ns // _NS, datetime.UTC).date()
+    date = datetime.datetime.fromtimestamp(plan.ended_at_ns // SECOND_NS, datetime.UTC).date()
     tags = {
         "Bag-Software-Agent": "jackcapture",
         "Bagging-Date": date.isoformat(),

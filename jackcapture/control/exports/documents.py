@@ -1,10 +1,10 @@
 """The JSON documents of an export: the session, its timeline, and where every byte comes from."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from jackcapture.control.exports.plan import Plan
+from jackcapture.control.sessions.document import clock_values
 from jackcapture.model.sessions import SegmentClock
 from jackcapture.model.times import iso
 from jackcapture.model.uris import StreamUri
@@ -85,5 +85,4 @@ def _place(plan: Plan, position: int, frames: int) -> dict[str, Any]:
 
 
 def _clock(clock: SegmentClock) -> dict[str, Any]:
-    shown = {name: value for name, value in asdict(clock).items() if value is not None}
-    return shown | {"wall_clock": iso(clock.wall_clock_ns)}
+    return clock_values(clock) | {"wall_clock": iso(clock.wall_clock_ns)}

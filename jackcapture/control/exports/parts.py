@@ -9,13 +9,14 @@ from jackcapture.catalog.rows import differences
 from jackcapture.control.exports.plan import Part
 from jackcapture.control.exports.targets import Moved, Target, Written
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.slices.excerpts import Excerpt, collect, trim_midi
+from jackcapture.control.slices.excerpts import Excerpt, Piece, collect, trim_midi
 from jackcapture.control.slices.files import wav_ends
 from jackcapture.control.slices.layouts import layout_of, write_layout
 from jackcapture.control.slices.midi_files import chased_from, midi_file
 from jackcapture.control.slices.requests import SliceOptions
 from jackcapture.control.slices.take_clocks import began_at
 from jackcapture.formats.smf import Smf
+from jackcapture.model.addresses import Content
 from jackcapture.model.takes import ClockReason, ClockSnapshot
 from jackcapture.model.times import iso
 from jackcapture.store import Store
@@ -114,7 +115,7 @@ class PartWriter:
             "chunks": [
                 {
                     "index": piece.chunk_index,
-                    "content_hash": getattr(piece.address, "hash", None),
+                    "content_hash": _content_hash(piece),
                     "offset": piece.offset,
                     "bytes": piece.length,
                     "sample_range": [piece.from_sample, piece.to_sample],
@@ -156,6 +157,11 @@ class PartWriter:
                     left_out = at
         if left_out is not None:
             yield left_out
+
+
+def _content_hash(piece: Piece) -> str:
+    assert isinstance(piece.address, Content)  # all that is exported is sealed
+    return piece.address.hash
 
 
 def _snapshot(at: ClockSnapshot) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from jackcapture.control.slices.layouts import READ_BYTES, write_at
+from jackcapture.model.durations import SECOND_NS
 
 Write = Callable[[int, int], None]
 """Writes a file into a descriptor, from a byte on."""
 
 Moved = Callable[[int], None]
 """Told the bytes of each step; may raise, to cancel."""
-
-_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +141,7 @@ class TarTarget(Target):
         self._add_entry(entry, 0o755)
 
     def _add_entry(self, entry: tarfile.TarInfo, mode: int) -> None:
-        entry.mode, entry.mtime = mode, self._mtime_ns // _NS
+        entry.mode, entry.mtime = mode, self._mtime_ns // SECOND_NS
         head = entry.tobuf(tarfile.PAX_FORMAT)
         write_at(self._target, head, self._end)
         self._end += len(head)

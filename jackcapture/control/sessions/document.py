@@ -83,8 +83,8 @@ def render_session(store_uuid: str, session: Session, definition_hashes: list[st
         "segments": [
             {
                 "number": segment.number,
-                "started": _clock(segment.started),
-                "ended": None if segment.ended is None else _clock(segment.ended),
+                "started": clock_values(segment.started),
+                "ended": None if segment.ended is None else clock_values(segment.ended),
                 "ranges": [
                     {
                         "stream_uri": it.uri,
@@ -111,7 +111,7 @@ def render_session(store_uuid: str, session: Session, definition_hashes: list[st
         "relocations": [
             {
                 "segment": relocation.segment,
-                "at": _clock(relocation.at),
+                "at": clock_values(relocation.at),
                 "from_frame": relocation.from_frame,
                 "mark": relocation.mark,
             }
@@ -120,5 +120,6 @@ def render_session(store_uuid: str, session: Session, definition_hashes: list[st
     }
 
 
-def _clock(clock: SegmentClock) -> dict[str, Any]:
+def clock_values(clock: SegmentClock) -> dict[str, Any]:
+    """Give the clocks at a frame as JSON values, as far as they are known."""
     return {name: value for name, value in asdict(clock).items() if value is not None}

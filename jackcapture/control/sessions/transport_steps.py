@@ -9,10 +9,8 @@ import enum
 from dataclasses import dataclass, replace
 
 from jackcapture.model.sessions import SegmentClock
-from jackcapture.model.takes import ClockReason, TransportState
+from jackcapture.model.takes import TRANSPORT_FRAMES, ClockReason, TransportState
 from jackcapture.protocol.messages import JackTransport
-
-_FRAME_NUMBERS = 1 << 32  # JACK counts the transport's frames in 32 bits
 
 _UNNOTICED_FRAMES = 24_000
 """By so many frames the transport may be off, after nobody has watched it, without having been relocated."""
@@ -104,14 +102,14 @@ class TransportSteps:
 def _is_relocated(last: JackTransport, change: JackTransport) -> bool:
     if ClockReason.SERVER not in change.reasons:
         return ClockReason.RELOCATION in change.reasons
-    ahead = (change.transport.frame - _expected(last, change)) % _FRAME_NUMBERS
-    return min(ahead, _FRAME_NUMBERS - ahead) > _UNNOTICED_FRAMES
+    ahead = (change.transport.frame - _expected(last, change)) % TRANSPORT_FRAMES
+    return min(ahead, TRANSPORT_FRAMES - ahead) > _UNNOTICED_FRAMES
 
 
 def _expected(last: JackTransport, change: JackTransport) -> int:
     """Give the transport's frame had it not been relocated since its last change."""
     rolled = change.frame - last.frame if last.transport.state is TransportState.ROLLING else 0
-    return (last.transport.frame + rolled) % _FRAME_NUMBERS
+    return (last.transport.frame + rolled) % TRANSPORT_FRAMES
 
 
 def _clock(change: JackTransport) -> SegmentClock:
