@@ -1,11 +1,13 @@
 """Commands on sessions."""
 
-from typing import Annotated
+import tomllib
+from typing import Annotated, Any
 
 import typer
 
 from jackcapture.cli import text
 from jackcapture.cli.session import absolute, call, show
+from jackcapture.errors import InvalidValueError
 
 Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
 
@@ -31,7 +33,13 @@ def add_to(app: typer.Typer) -> None:
 def _create(
     stream: Annotated[list[str] | None, typer.Option(help="stream://<device>/<name>, one or more.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    mode: Annotated[str, typer.Option(help="passive: it records what comes.")] = "passive",
+    mode: Annotated[
+        str,
+        typer.Option(
+            help="passive (record what comes), request-response (send MIDI, keep the answer) or triggered (suggest "
+            "what stands out)."
+        ),
+    ] = "passive",
     follow_transport: Annotated[
         bool, typer.Option("--follow-transport", help="Record while JACK's transport rolls.")
     ] = False,
@@ -39,10 +47,47 @@ def _create(
         str | None,
         typer.Option(help="What a relocation makes while the transport rolls: mark (the default), or segment."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Any other setting, such as trigger.threshold_db=-30 or pre_roll_seconds=2.",
+        ),
+    ] = None,
 ) -> None:
     """Define a session of streams that exist."""
-    arguments = {"streams": stream or [], "name": name, "mode": mode, "on_relocate": on_relocate}
+    arguments: dict[str, Any] = {"streams": stream or [], "name": name, "mode": mode, "on_relocate": on_relocate}
+    if settings:
+        arguments["settings"] = _settings(settings)
     show(call("session_create", follow_transport=follow_transport, **arguments), text.session)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """Read KEY=VALUE, where KEY has dots and VALUE is as in TOML; what is no TOML is text."""
+    found: dict[str, Any] = {}
+    for setting in given:
+        key, equals, value = setting.partition("=")
+        *parts, last = key.strip().split(".")
+        if not equals or not last or not all(parts):
+            raise InvalidValueError(
+                f"{setting!r} sets nothing: write KEY=VALUE, such as trigger.threshold_db=-30", setting=setting
+            )
+        place = found
+        for part in parts:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise InvalidValueError(f"{setting!r}: {part} is given a value of its own as well", setting=setting)
+        place[last] = _toml_value(value)
+    return found
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        value = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return value["value"] if len(value) == 1 else text
 
 
 def _play(session_id: Id) -> None:

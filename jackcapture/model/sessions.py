@@ -18,6 +18,8 @@ class SessionMode(enum.StrEnum):
     """What drives a session."""
 
     PASSIVE = "passive"  # it records what comes
+    REQUEST_RESPONSE = "request-response"  # it sends MIDI, and records the answer
+    TRIGGERED = "triggered"  # it records on, and suggests what stands out
 
 
 class SessionStatus(enum.StrEnum):
@@ -122,7 +124,7 @@ class Relocation:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session with all that belongs to it; `settings` is JSON, its shape given by the mode."""
+    """A session with all that belongs to it; `settings` is JSON."""
 
     id: str
     name: str
@@ -148,8 +150,7 @@ def parse_session_mode(text: str) -> SessionMode:
         return SessionMode(text)
     except ValueError:
         raise InvalidValueError(
-            f"{text!r} is not a mode in which a session can record: it must be {' or '.join(SessionMode)}; "
-            "request-response and triggered are not there yet",
+            f"{text!r} is not a mode in which a session can record: it must be {' or '.join(SessionMode)}",
             mode=text,
         ) from None
 

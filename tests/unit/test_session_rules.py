@@ -97,7 +97,7 @@ def held(catalog: Catalog, uri: StreamUri) -> list[tuple[str, int, int]]:
 @pytest.mark.parametrize(
     ("parse", "given", "said"),
     [
-        (parse_session_mode, "triggered", "not there yet"),
+        (parse_session_mode, "trigger", "passive or request-response or triggered"),
         (parse_session_name, "", "1 to 100 printable"),
         (parse_session_name, "a\nb", "1 to 100 printable"),
         (parse_session_name, " a", "1 to 100 printable"),

@@ -1,14 +1,15 @@
 """Operations on sessions."""
 
 import asyncio
+from typing import Any
 
 from jackcapture.control.operations.describe_sessions import describe_mark, describe_session, summarize_sessions
 from jackcapture.control.operations.ranges import find_position
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.sessions.settings import session_settings, settings_as_json
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError
 from jackcapture.model.results import DoneResult
 from jackcapture.model.session_results import MarkResult, SessionResult, SessionSummary
-from jackcapture.model.session_settings import parse_on_relocate
 from jackcapture.model.sessions import (
     Session,
     parse_mark_name,
@@ -27,13 +28,16 @@ async def session_create(
     name: str | None = None,
     follow_transport: bool = False,
     on_relocate: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> SessionResult:
     """Define a session: streams that are recorded together under one timeline, each of which must exist.
 
-    `mode` is passive: it records what comes. `name` is for people; the session is named by the `id` in the result. With
-    `follow_transport` a segment lasts as long as JACK's transport rolls, from its next start on, until the session is
-    closed; where it is relocated meanwhile, `on_relocate` says what comes of that: mark (the default), or segment (the
-    next one begins).
+    `mode` is passive (it records what comes), request-response (it also sends MIDI, and keeps the answers) or triggered
+    (it records on, and suggests what stands out). `name` is for people; the session is named by the `id` in the result.
+    With `follow_transport` a segment lasts as long as JACK's transport rolls, from its next start on, until the session
+    is closed; where it is relocated meanwhile, `on_relocate` says what comes of that: mark (the default), or segment
+    (the next one begins). `settings` are all others, by their names in docs/sessions.md, such as
+    {"request": {"threshold_db": -50}}.
     """
     found = parse_session_mode(mode)
     uris = parse_session_streams(streams)
@@ -44,9 +48,15 @@ async def session_create(
             "not: add --follow-transport",
             on_relocate=on_relocate,
         )
-    transport = {"follow": follow_transport, "on_relocate": parse_on_relocate(on_relocate or "mark").value}
-    settings = {"transport": transport} if follow_transport else {}
-    return await _described(context, await context.services.sessions.create(uris, found, label, settings))
+    given = dict(settings or {})
+    if follow_transport:
+        transport = given.get("transport", {})
+        if isinstance(transport, dict):  # else its check says what it must be
+            given["transport"] = transport | {"follow": True}
+            if on_relocate is not None:
+                given["transport"]["on_relocate"] = on_relocate
+    kept = settings_as_json(session_settings(given), found, given)
+    return await _described(context, await context.services.sessions.create(uris, found, label, kept))
 
 
 @operation

@@ -20,10 +20,10 @@ from jackcapture.control.sessions.clocks import nominal_clock
 from jackcapture.control.sessions.document import enter_session
 from jackcapture.control.sessions.marks import Marks
 from jackcapture.control.sessions.recorded import RecordedRanges
+from jackcapture.control.sessions.settings import session_settings
 from jackcapture.control.streams import NOW, Streams
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
-from jackcapture.model.session_settings import session_settings
 from jackcapture.model.sessions import (
     Mark,
     Relocation,

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.sessions.life_cycle import Sessions
+from jackcapture.control.sessions.settings import OnRelocate, session_settings
 from jackcapture.control.sessions.transport_steps import StepKind, TransportStep, TransportSteps
 from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, UnreachableError
-from jackcapture.model.session_settings import OnRelocate, session_settings
 from jackcapture.model.sessions import Segment, Session, SessionStatus
 from jackcapture.model.takes import TransportState
 from jackcapture.protocol.messages import EngineState, JackTransport
