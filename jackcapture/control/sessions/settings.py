@@ -117,11 +117,10 @@ def settings_as_json(settings: SessionSettings, mode: SessionMode, given: Mappin
 
 def _nearest(keys: list[str]) -> str:
     """Name the setting that was perhaps meant, or those that there are."""
-    part: type[pydantic.BaseModel] = SessionSettings
-    for key in keys[:-1]:
-        part = part.model_fields[key].annotation  # type: ignore[assignment] - parts are nested as they are
-    near = difflib.get_close_matches(keys[-1], part.model_fields, n=1)
+    part = SessionSettings() if len(keys) == 1 else getattr(SessionSettings(), keys[0])
+    there_are = type(part).model_fields
+    near = difflib.get_close_matches(keys[-1], there_are, n=1)
     before = "".join(f"{key}." for key in keys[:-1])
     if near:
         return f"did you mean {before + near[0]!r}?"
-    return f"there are {', '.join(before + name for name in part.model_fields)}"
+    return f"there are {', '.join(before + name for name in there_are)}"
