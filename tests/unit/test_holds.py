@@ -111,9 +111,10 @@ def test_a_start_that_does_not_come_in_time_holds_up_nobody(rig: Rig, monkeypatc
     pass_frames(rig, CAPACITY)
     assert rig.attached.ring.pointer.guarded
     assert rig.harness.paused_us == 0  # it just fits
-    later = time.monotonic() + recorder_module.HOLD_SECONDS
-    monkeypatch.setattr(recorder_module.time, "monotonic", lambda: later + 1)
-    rig.recorder.advance()
+    later = time.monotonic() + recorder_module.HOLD_SECONDS + 1
+    with monkeypatch.context() as patch:
+        patch.setattr("jackcapture.engine.recorder.time.monotonic", lambda: later)
+        rig.recorder.advance()
     assert not rig.attached.ring.pointer.guarded
     pass_frames(rig, 2 * CAPACITY)
     assert rig.harness.paused_us == 0
