@@ -20,7 +20,7 @@ from jackcapture.control.unsealed import UnsealedNotes
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.addresses import Staging, staging_of
 from jackcapture.model.retention import KEEP_ALL, Retention
-from jackcapture.model.starts import BeforeNow, StartMoment, resolve_start
+from jackcapture.model.starts import BeforeNow, StartMoment, frames_before, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
@@ -163,9 +163,10 @@ class Streams:
             chunks = await self._chunks.first_chunks(streams)
             lasts = await asyncio.to_thread(lambda: [self._catalog.last_take(stream.uri) for stream in streams])
             # From here on it has to be quick: the rings hold the start frame for some seconds only.
-            state = await self._link.request(
-                messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
-            )
+            names = tuple(stream.uri for stream in streams)
+            held = frames_before(at, streams[0].definition.sample_rate)  # all have the rate of the one server
+            request = messages.StateRequest(uris=names, hold=held is not None, hold_frames=held or 0)
+            state = await self._link.request(request, messages.EngineState)
             try:
                 if not state.connected:
                     raise UnreachableError(f"JACK server {state.server!r} has just gone", server=state.server)

@@ -37,6 +37,9 @@ MAX_FIRST_SAMPLE = 1 << 62  # what comes after it fits into 63 bits, as catalogs
 MAX_STOPS = 64
 """Stops of one take that may wait for its end."""
 
+HOLD_SECONDS = 5.0
+"""How long a ring is held for a start: less than the callback waits for room while JACK freewheels (8 s)."""
+
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for a spare chunk, or for a JACK server that has stalled, before it ends the take."""
 
@@ -63,9 +66,17 @@ class Recorder:
         self._done: list[StreamChunkFull] = []
         self._kept: tuple[object, ...] = ()  # what the journal says of chunks
         self._keep_due = 0.0  # on time.monotonic
+        self._held_until = 0.0  # on time.monotonic; 0: the ring is not held
         self.state = StreamState(definition.uri, StreamStatus.STOPPED, definition)
 
     # --- requests ---
+
+    def hold(self, frames: int) -> None:
+        """Hold what comes, and so many frames of the past, for a start that follows; `HOLD_SECONDS` at most."""
+        clock = None if self._input is None else self._input.clock
+        if self._take is None and self._input is not None and clock is not None:
+            self._input.feed.hold(max(0, clock.next_frame - frames))
+            self._held_until = time.monotonic() + HOLD_SECONDS
 
     def start(self, path: str, start_frame: int, take_number: int, first_sample: int) -> None:
         """Begin a take at a 64-bit JACK frame; raises `ConflictError` if one runs or the ring does not reach so far."""
@@ -81,7 +92,8 @@ class Recorder:
             raise UnreachableError(f"{self._definition.uri} cannot start: there is no JACK server")
         feed = self._input.feed
         try:
-            start_frame = self._check_start(feed, start_frame, feed.hold())
+            self._held_until = 0.0
+            start_frame = self._check_start(feed, start_frame, feed.take_over())
             self._add_spare(path)
         except JackCaptureError:
             feed.let_go()
@@ -149,6 +161,7 @@ class Recorder:
         self._done = list(state.chunks_done)
         self.state = replace(state, ports=(), absent_sources=())
         if state.status not in RUNNING:
+            feed.let_go()  # a ring that was held for a start that never came
             self._update_state()
             return
         frame = feed.resume()
@@ -206,6 +219,7 @@ class Recorder:
         if source.clock is not None:
             source.clock.refresh()  # later: all marks before the settled frame are then visible
         if take is None:
+            self._end_hold(source)
             source.feed.rest(settled_frame)
             return
         if not take.begun:
@@ -226,6 +240,16 @@ class Recorder:
             )
         else:
             self._update_state(StreamStatus.STARVED if starved else StreamStatus.RECORDING)
+
+    def _end_hold(self, source: _Input) -> None:
+        """Let go of a ring that is held for a start, if none came in time, or if it is full and JACK does not wait."""
+        if not self._held_until:
+            return
+        observation = None if source.clock is None else source.clock.observe()
+        waits = observation is not None and observation.is_freewheeling
+        if time.monotonic() > self._held_until or (source.feed.is_nearly_full() and not waits):
+            source.feed.let_go()
+            self._held_until = 0.0
 
     def _check_start(self, feed: Feed, start_frame: int, oldest_frame: int) -> int:
         """Give the frame to start at; all from the oldest frame on is held."""

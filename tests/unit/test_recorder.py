@@ -106,6 +106,10 @@ class RecorderMachine(RuleBasedStateMachine):
         if done:
             self.rig.recorder.release(done[which % len(done)].path)
 
+    @rule(frames=st.sampled_from([0, 1, 200, 5000]))
+    def control_holds_the_ring_for_a_start(self, frames: int) -> None:
+        self.rig.hold(frames)
+
     @precondition(lambda self: not self.runs)
     @rule(ahead=st.one_of(st.none(), st.integers(-700, 300)), first_sample=st.sampled_from([0, 1, 1 << 40]))
     def start(self, ahead: int | None, first_sample: int) -> None:
