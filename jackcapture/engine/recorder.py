@@ -75,7 +75,8 @@ class Recorder:
         """Hold what comes, and so many frames of the past, for a start that follows; `HOLD_SECONDS` at most."""
         clock = None if self._input is None else self._input.clock
         if self._take is None and self._input is not None and clock is not None:
-            self._input.feed.hold(max(0, clock.next_frame - frames))
+            oldest_frame = self._input.feed.hold(max(0, clock.next_frame - frames))
+            self.state = replace(self.state, oldest_frame=oldest_frame)
             self._held_until = time.monotonic() + HOLD_SECONDS
 
     def start(self, path: str, start_frame: int, take_number: int, first_sample: int) -> None:

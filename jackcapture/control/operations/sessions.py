@@ -9,6 +9,7 @@ from jackcapture.control.operations.describe_sessions import describe_mark, desc
 from jackcapture.control.operations.ranges import find_position
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.operations.templates import load_template, merged_settings, template_streams
+from jackcapture.control.sessions.pre_roll import max_pre_roll
 from jackcapture.control.sessions.settings import SessionSettings, session_settings, settings_as_json
 from jackcapture.control.templates.reading import ReadTemplate
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError
@@ -163,10 +164,10 @@ def _given(
 def _checked(context: Context, given: Mapping[str, Any]) -> SessionSettings:
     """Read settings, and compare the pre-roll with what the rings hold."""
     settings, ring_seconds = session_settings(given), context.services.settings.ring_seconds
-    if settings.pre_roll_seconds > ring_seconds:
+    if settings.pre_roll_seconds > max_pre_roll(ring_seconds):
         raise InvalidValueError(
             f"pre_roll_seconds = {settings.pre_roll_seconds:g}: the rings hold {ring_seconds:g} s, so it can be at "
-            "most that; raise the setting ring_seconds for more",
+            f"most {max_pre_roll(ring_seconds):g}; raise the setting ring_seconds for more",
             key="pre_roll_seconds",
             ring_seconds=ring_seconds,
         )
