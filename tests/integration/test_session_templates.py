@@ -140,18 +140,17 @@ def there(client: Client) -> tuple[list[str], list[str], list[str]]:
 
 
 def test_a_template_makes_all_of_its_streams_or_none(start_jack_server: StartServer, start_rig: StartRig) -> None:
-    server = start_jack_server(256)
-    rig = start_rig(server)
+    rig = start_rig(start_jack_server(256, port_max=128))
     with rig.client() as client:
         own(rig, "three", THREE)
         path = own(rig, "broken", "description = 'x'\n[[streams]]\nuri = 'stream://a/b'\nchanels = 2\n")
         nothing = there(client)
         refusals: tuple[tuple[str, type[Exception], str, dict[str, Any]], ...] = (
             # JACK has no room for the third stream.
-            (THREE.replace("channels = 1\n", "channels = 600\n"), ConflictError, "refuses the port jackcapture:three-c", {}),
+            (THREE.replace("channels = 1\n", "channels = 200\n"), ConflictError, "refuses the port jackcapture:three", {}),
             # A source of the second one is an input.
             (THREE.replace("midi = true", "channels = 1\nsources = ['system:playback_1']"), InvalidValueError,
-             r"line 10: streams\[1\].sources: source 'system:playback_1' is an input port", {}),
+             r"line 11: streams\[1\].sources: source 'system:playback_1' is an input port", {}),
             # All are made, and there is no such stream as shall come after them.
             (THREE, NotFoundError, "no stream stream://none/x", {"streams": ["stream://none/x"]}),
             (THREE, InvalidValueError, "the rings hold 10 s, so it can be at most 9.5",
