@@ -224,6 +224,21 @@ def test_artifacts_are_listed_shown_and_saved(studio: Studio) -> None:
     refused(rig, ("artifact", "save", made["artifact_id"], str(copy)), 4, "conflict", str(copy), "exists")
 
 
+def test_the_doctor_asks_what_runs(studio: Studio) -> None:
+    """It knows the server, the graph, and what the streams bring; its status tells scripts whether all is well."""
+    done = studio.rig.run("doctor", "--json")
+    result = json.loads(done.stdout)
+    found = {it["check"]: it for it in result["findings"]}
+    assert done.returncode == (0 if result["ok"] else 4)
+    assert f"{studio.rig.server}: 48000 Hz, 256 frames a period (5.33 ms)" in found["jack"]["message"]
+    assert found["jack-mode"]["severity"] == "ok"  # -S
+    assert "2 other clients on the JACK graph: source, system" in found["graph"]["message"]
+    assert "the streams bring 0.4 MB/s" in found["disk-speed"]["message"]
+    assert "the rings take 0" not in found["shared-memory"]["message"]
+    assert found["engine-thread"]["check"] == "engine-thread"
+    assert studio.rig.run("doctor").stdout.count("\n") >= len(found)
+
+
 def test_text_for_people_goes_the_same_way(studio: Studio) -> None:
     """Without --json a result is text on standard output, an error text on standard error, one line each."""
     listed = studio.rig.run("stream", "list")
@@ -254,6 +269,14 @@ def nobody(tmp_path: Path) -> Iterator[RigProcess]:
     rig = RigProcess(tmp_path, "jct-nowhere", None, {})
     yield rig
     rig.__exit__(None, None, None)
+
+
+def test_the_doctor_works_without_control(nobody: RigProcess) -> None:
+    result = json.loads(nobody.run("doctor", "--json").stdout)
+    found = {it["check"]: it for it in result["findings"]}
+    assert found["jack"]["severity"] == "note"
+    assert "jct-nowhere" in found["jack"]["message"]
+    assert str(nobody.root) in found["file-system"]["message"]
 
 
 def test_without_control_a_command_fails_fast(nobody: RigProcess) -> None:
