@@ -348,7 +348,20 @@ def test_a_signal_ends_up_in_order(
         np.testing.assert_array_equal(samples, expected_samples(take["start_frame"], take["samples"], 1))
 
 
-def test_up_waits_for_jack_and_ends_without_it(nobody: RigProcess) -> None:
+def test_up_waits_for_jack_and_ends_without_it(nobody: RigProcess, tmp_path: Path) -> None:
+    """And tells systemd when it is ready, that it lives, and that it is ending."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        nobody.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        waits_for_jack_and_ends(nobody)
+        told = [manager.recv(4096).decode().splitlines() for _ in range(3)]
+    assert told[0] == ["READY=1", "STATUS=no JACK server jct-nowhere, 0 of 0 streams record, 0 gaps"]
+    assert told[1][0] == "WATCHDOG=1"
+    assert told[2][0] in ("WATCHDOG=1", "STOPPING=1")
+
+
+def waits_for_jack_and_ends(nobody: RigProcess) -> None:
     nobody.start()
     assert not nobody.cli("status")["jack"]["running"]
     assert "'jct-nowhere' is not running" in nobody.log
