@@ -1,9 +1,12 @@
 """The command line as scripts see it: documents, exit statuses, and what `up` does until its end."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ import pytest
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.processes.children import is_alive
 from parts.jackd import JackServer
-from parts.rig import RigProcess, StartRig, wait_for
+from parts.rig import COMMAND, RigProcess, StartRig, wait_for
 from parts.sources import FrameSource, StartSource, expected_samples
 
 TAPE = "stream://test/tape"
@@ -237,6 +240,35 @@ def test_the_doctor_asks_what_runs(studio: Studio) -> None:
     assert "the rings take 0" not in found["shared-memory"]["message"]
     assert found["engine-thread"]["check"] == "engine-thread"
     assert studio.rig.run("doctor").stdout.count("\n") >= len(found)
+
+
+def test_watch_shows_levels_and_ends_in_order(studio: Studio) -> None:
+    """Once without a terminal; in one again and again, until Ctrl-C, which is its ordinary end."""
+    seen = studio.rig.cli("watch")
+    streams = {it["uri"]: it for it in seen["streams"]}
+    assert len(streams[TAPE]["peak_db"]) == 1
+    assert streams[TAPE]["peak_db"][0] <= 0
+    assert streams[IDLE]["peak_db"] is None
+    printed = studio.rig.run("watch").stdout
+    assert f"JACK {studio.rig.server}: 48000 Hz, 256 frames" in printed
+    assert any(line.startswith(TAPE) and "recording" in line and "dB" in line for line in printed.splitlines())
+    assert "\x1b" not in printed
+
+    terminal, its_end = pty.openpty()
+    environment = {**studio.rig.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = subprocess.Popen(
+        [*COMMAND, "watch", "--interval", "0.1"], stdin=its_end, stdout=its_end, stderr=its_end, env=environment,
+    )  # fmt: skip
+    os.close(its_end)
+    drawn = b""
+    while drawn.count(b"recording") < 3:
+        drawn += os.read(terminal, 65536)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal ends with it
+        while os.read(terminal, 65536):
+            pass
+    assert process.wait(20) == 0
+    os.close(terminal)
 
 
 def test_text_for_people_goes_the_same_way(studio: Studio) -> None:
