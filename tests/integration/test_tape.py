@@ -203,8 +203,7 @@ def test_grab_gives_one_common_range(jack_server: JackServer, frame_source: Star
     create(rig, OCTET, 8)
     rig.cli("stream", "start", STEREO)
     rig.cli("stream", "start", OCTET)
-    out = rig.root.parent / "grabbed"
-    out.mkdir()
+    out = rig.root.parent / "grabbed"  # which grab makes
     with rig.client() as client:
         rig.wait_until_recorded(client, OCTET, RATE)
         results = rig.cli("grab", "500ms", "--out", str(out))
