@@ -405,7 +405,8 @@ class Recorder:
         end = None if newest is None else (newest, NO_MIDI_CLOCK)
         if not self._definition.is_audio:
             end = take.last_mark
-        if end is not None:
+        # A take that began after a server's last cycle: what comes of the next one is moved before its clock is there.
+        if end is not None and end[0].frame >= take.start_frame:
             observation = replace(end[0], reasons=(*end[0].reasons, ClockReason.TAKE))
             snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
             if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
