@@ -14,6 +14,7 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.control.takes import Takes
 from jackcapture.control.unsealed import UnsealedNotes
@@ -158,6 +159,7 @@ class Streams:
                         f"{stream.trouble or 'it is being sealed'}",
                         uri=stream.uri,
                     )
+            await engine_with_jack(self._link)
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
             chunks = await self._chunks.first_chunks(streams)
