@@ -52,7 +52,7 @@ def no_process_left() -> Iterator[None]:
     """At the end of the run, no process that it started may live on; those that do are named, and ended."""
     run = processes.new_run()
     yield
-    left = processes.still_there(run, patience=5)
+    left = processes.still_there(lambda: processes.of_run(run), patience=5)
     processes.end(left)
     assert not left, "the tests left processes behind:\n" + "\n".join(map(str, left))
 

@@ -19,10 +19,12 @@ import soundfile
 
 from jackcapture import Client
 from jackcapture.settings import Settings
+from parts import processes
 from parts.jackd import JackServer
 
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
 PATIENCE = 20.0
+LEAVING_SECONDS = 5.0
 RATE = 48000
 
 
@@ -67,10 +69,11 @@ class RigProcess:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            raise RuntimeError(f"up ended with status {self.process.returncode}; its log:\n{self.log}")
-        self.ready = json.loads(line)
+        try:
+            self.ready = json.loads(line)
+        except json.JSONDecodeError:  # nothing, or the beginning of an error
+            said = (line + self.process.stdout.read()).decode(errors="replace")
+            raise RuntimeError(f"up ended with status {self.wait()} and said {said!r}; its log:\n{self.log}") from None
         return self
 
     def stop(self) -> int:
@@ -159,17 +162,41 @@ class RigProcess:
         return status
 
     def __enter__(self) -> "RigProcess":
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self._clear_away()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
+        finally:
+            left = self._clear_away()
         if error is not None:
             print(self.log, file=sys.stderr)
+        elif left:
+            raise AssertionError("the test left processes behind:\n" + "\n".join(map(str, left)))
+
+    def _clear_away(self) -> list[processes.Process]:
+        """End what still runs of it, by process id, and remove its files; gives what did not end by itself.
+
+        An engine outlives the control that started it, so that a test that fails may leave one.
+        """
+        left = processes.still_there(
+            lambda: processes.with_variable("JACKCAPTURE_RUNTIME", str(self.runtime)), LEAVING_SECONDS
+        )
+        processes.end(left)
+        if self.process is not None:
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
         shutil.rmtree(self.rings, ignore_errors=True)  # where an engine was killed at last
         self._short.cleanup()
+        return left
 
 
 def settings_file(folder: Path, **settings: float | str) -> dict[str, str]:
