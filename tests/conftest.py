@@ -13,6 +13,7 @@ import pytest
 
 from parts import processes
 from parts.build import build
+from parts.command_line import CommandLine
 from parts.disks import FreezableDisk, SmallDisk, memory_disk
 from parts.disturbers import (
     JackRemote,
@@ -228,15 +229,24 @@ def latent_source(start_jack_server: StartServer, program: Callable[[str], Path]
         yield start
 
 
+@pytest.fixture(scope="session")
+def command_line() -> Iterator[CommandLine]:
+    """What runs commands as processes, quickly."""
+    with CommandLine() as command_line:
+        yield command_line
+
+
 @pytest.fixture
-def start_rig(start_jack_server: StartServer, frame_source: StartSource, tmp_path: Path) -> Iterator[StartRig]:
+def start_rig(
+    start_jack_server: StartServer, frame_source: StartSource, command_line: CommandLine, tmp_path: Path
+) -> Iterator[StartRig]:
     """A function that runs jackcapture on a server; it is ended, before its sources and server, after the test."""
     with ExitStack() as stack:
 
         def start(
             server: JackServer | str, *, root: Path | None = None, environment: dict[str, str] | None = None
         ) -> RigProcess:
-            return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}))
+            return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}, command_line))
 
         yield start
 

@@ -20,6 +20,7 @@ import soundfile
 from jackcapture import Client
 from jackcapture.settings import Settings
 from parts import processes
+from parts.command_line import CommandLine
 from parts.jackd import JackServer
 
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
@@ -39,7 +40,15 @@ class StartRig(Protocol):
 class RigProcess:
     """`jackcapture up` on a JACK server, with a store and a runtime directory of its own."""
 
-    def __init__(self, folder: Path, server: JackServer | str, root: Path | None, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: JackServer | str,
+        root: Path | None,
+        environment: dict[str, str],
+        command_line: CommandLine | None = None,
+    ) -> None:
+        """Without a `command_line`, each command is a process that begins with nothing."""
         self.root = root or folder / "store"
         # Socket paths may have 107 bytes, and pytest's folders are deep.
         self._short = tempfile.TemporaryDirectory(prefix="jct-")
@@ -53,6 +62,7 @@ class RigProcess:
             "JACK_DEFAULT_SERVER": self.server,
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
+        self._command_line = command_line
         self.log_path = folder / f"up-{time.monotonic_ns()}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -105,7 +115,7 @@ class RigProcess:
         return Settings(root=str(self.root), runtime=os.path.realpath(self.runtime)).rings
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command line as a process."""
+        """Run the command line as a process that begins with nothing."""
         return subprocess.run(
             [*COMMAND, *arguments],
             check=False,
@@ -118,7 +128,9 @@ class RigProcess:
 
     def cli(self, *arguments: str, status: int = 0) -> Any:
         """Run a command with --json, check its exit status, and give the document it printed."""
-        done = self.run(*arguments, "--json")
+        words = [*arguments, "--json"]
+        line = self._command_line
+        done = self.run(*words) if line is None else line.run(words, self.environment)
         assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
