@@ -26,6 +26,8 @@ from parts.jackd import JackServer
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
 PATIENCE = 20.0
 LEAVING_SECONDS = 5.0
+LOOK_SECONDS = 0.03
+LONGEST_SLEEP = 0.5
 RATE = 48000
 
 
@@ -164,13 +166,24 @@ class RigProcess:
         return take
 
     def wait_until_recorded(self, client: Client, uri: str, frames: int) -> dict[str, Any]:
-        """Wait until a stream has so many frames; give its status then."""
-        status: dict[str, Any] = wait_for(
-            lambda: client.call("stream_status", uri=uri),
-            lambda status: bool(status["head_sample"] >= frames),
-            f"{frames} frames of {uri}",
-            PATIENCE + 2 * frames / RATE,
-        )
+        """Wait until a stream has so many frames; give its status then.
+
+        Looks as seldom as the stream's pace allows: a status costs the processes under test some milliseconds.
+        """
+        seen: list[tuple[float, int]] = []
+
+        def look() -> dict[str, Any]:
+            if len(seen) > 1:
+                (before, from_head), (at, head) = seen[-2:]
+                seconds = (frames - head) * (at - before) / max(1, head - from_head)
+                time.sleep(min(max(0.8 * seconds - LOOK_SECONDS, 0.0), LONGEST_SLEEP))
+            status: dict[str, Any] = client.call("stream_status", uri=uri)
+            seen.append((time.monotonic(), status["head_sample"]))
+            return status
+
+        patience = PATIENCE + 2 * frames / RATE
+        what = f"{frames} frames of {uri}"
+        status: dict[str, Any] = wait_for(look, lambda it: bool(it["head_sample"] >= frames), what, patience)
         return status
 
     def __enter__(self) -> "RigProcess":
@@ -224,5 +237,5 @@ def wait_for(look: Callable[[], Any], holds: Callable[[Any], bool], what: str, p
     while not holds(seen := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:g} s for {what}; last seen: {seen}")
-        time.sleep(0.02)
+        time.sleep(LOOK_SECONDS)
     return seen
