@@ -195,7 +195,8 @@ class Streams:
                     raise ConflictError(f"{stream.uri} is not recording", uri=stream.uri)
             stop_frame = AT_ONCE if at_frame is None else at_frame
             if at_frame is None and len(streams) > 1:
-                state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
+                names = tuple(stream.uri for stream in streams)
+                state = await self._link.request(messages.StateRequest(uris=names, hold=True), messages.EngineState)
                 stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
             await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams
