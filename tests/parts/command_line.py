@@ -5,8 +5,11 @@ processor. What differs from a fresh process is that half second, and that no im
 tests/integration/test_command_line.py has fresh ones.
 """
 
+import ctypes
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +20,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from parts.jackd import dying_with_us
+
+PATIENCE = 60.0
+"""Seconds that a command may take."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class CommandLine:
     ) -> None:
         if self._process is not None:
             self._process.communicate()  # it ends when nothing more can come
+            self._process = None
 
     def run(self, arguments: list[str], environment: dict[str, str]) -> Done:
         """Run a command to its end."""
@@ -58,9 +67,17 @@ class CommandLine:
         with tempfile.TemporaryDirectory(prefix="jct-") as folder:
             out, err = f"{folder}/out", f"{folder}/err"
             request = {"arguments": arguments, "environment": environment, "cwd": os.getcwd(), "out": out, "err": err}
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            status = int(self._process.stdout.readline())
+            try:
+                self._process.stdin.write(json.dumps(request) + "\n")
+                self._process.stdin.flush()
+                if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+                    raise TimeoutError(f"{arguments} is not done in {PATIENCE:g} s")
+                status = int(self._process.stdout.readline())
+            except BaseException:  # its answer must not be taken for that of the next command
+                self._process.kill()
+                self._process.communicate()
+                self._process = None
+                raise
             return Done(status, Path(out).read_text(), Path(err).read_text())
 
 
@@ -71,10 +88,12 @@ def serve() -> None:
     from jackcapture.settings import load_settings
 
     load_settings({}, {})  # and what it imports when it is called
+    libc = ctypes.CDLL(None)
 
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
+            libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
             _become(jackcapture.cli.main.main, json.loads(line))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
