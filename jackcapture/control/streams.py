@@ -14,13 +14,14 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.control.takes import Takes
 from jackcapture.control.unsealed import UnsealedNotes
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, NotFoundError, UnreachableError
 from jackcapture.model.addresses import Staging, staging_of
 from jackcapture.model.retention import KEEP_ALL, Retention
-from jackcapture.model.starts import BeforeNow, StartMoment, resolve_start
+from jackcapture.model.starts import BeforeNow, StartMoment, frames_before, resolve_start
 from jackcapture.model.streams import StreamDefinition
 from jackcapture.model.takes import RUNNING, Take
 from jackcapture.model.uris import StreamUri, parse_stream_uri
@@ -158,14 +159,16 @@ class Streams:
                         f"{stream.trouble or 'it is being sealed'}",
                         uri=stream.uri,
                     )
+            await engine_with_jack(self._link)
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
             chunks = await self._chunks.first_chunks(streams)
             lasts = await asyncio.to_thread(lambda: [self._catalog.last_take(stream.uri) for stream in streams])
             # From here on it has to be quick: the rings hold the start frame for some seconds only.
-            state = await self._link.request(
-                messages.StateRequest(uris=tuple(stream.uri for stream in streams)), messages.EngineState
-            )
+            names = tuple(stream.uri for stream in streams)
+            held = frames_before(at, streams[0].definition.sample_rate)  # all have the rate of the one server
+            request = messages.StateRequest(uris=names, hold=held is not None, hold_frames=held or 0)
+            state = await self._link.request(request, messages.EngineState)
             try:
                 if not state.connected:
                     raise UnreachableError(f"JACK server {state.server!r} has just gone", server=state.server)
@@ -192,7 +195,8 @@ class Streams:
                     raise ConflictError(f"{stream.uri} is not recording", uri=stream.uri)
             stop_frame = AT_ONCE if at_frame is None else at_frame
             if at_frame is None and len(streams) > 1:
-                state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
+                names = tuple(stream.uri for stream in streams)
+                state = await self._link.request(messages.StateRequest(uris=names, hold=True), messages.EngineState)
                 stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
             await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams

@@ -82,6 +82,11 @@ class EngineClock:
         self._marks: list[Observation] = []
         self._mark_buffer = ffi.new("jc_mark[]", lib.JC_MARK_SLOTS)
 
+    @property
+    def next_frame(self) -> int:
+        """The 64-bit JACK frame after the newest finished cycle; any thread."""
+        return int(lib.jc_next_frame(self._core))
+
     def observe(self) -> Observation | None:
         """Observe all clocks at the start of the newest cycle; None until JACK has run one."""
         mark = ffi.new("jc_mark *")

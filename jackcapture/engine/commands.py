@@ -137,10 +137,20 @@ class Commands:
             raise InvalidValueError(
                 f"{len(request.uris)} streams are named: at most {MAX_NAMED_STREAMS} may be; name none to ask for all"
             )
-        if not request.drain:
+        if not request.drain and not request.hold:
             reply(self.engine.state(request.uris))
             return
-        self._on_writer(self.engine.writer.drain, reply, lambda: self.engine.state(request.uris))
+        streams = self.engine.streams.all() if request.hold else ()
+        held = [it.recorder for it in streams if not request.uris or it.definition.uri in request.uris]
+
+        def look() -> None:
+            for recorder in held:
+                recorder.hold(request.hold_frames)
+            if request.drain:
+                self.engine.writer.drain()
+
+        # The frame of the answer is read when all are held, so that it is in each of their rings.
+        self._on_writer(look, reply, lambda: self.engine.state(request.uris))
 
     def _midi(self, command: messages.MidiSend | messages.MidiCancel) -> messages.MidiOutputState:
         if isinstance(command, messages.MidiCancel):

@@ -33,11 +33,17 @@ class Feed(Protocol):
     def rest(self, settled_frame: int) -> None:
         """Nobody records: drop what no start in the past may ask for."""
 
-    def hold(self) -> int:
-        """From now on keep all that is there; give the oldest frame at which a take may start."""
+    def hold(self, frame: int) -> None:
+        """Keep what there is from a frame on, and what comes: a take is to start."""
+
+    def is_nearly_full(self) -> bool:
+        """Whether what is held leaves so little room that, in real time, it should be let go."""
+
+    def take_over(self) -> int:
+        """Keep all that is there, or that was held, for a take that starts; give the oldest frame at which it may."""
 
     def let_go(self) -> None:
-        """No take runs any more."""
+        """No take runs any more, and none is to start."""
 
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
@@ -102,6 +108,7 @@ class AudioFeed(_Gaps):
     def __init__(self, ring: Ring, audio: AudioFormat) -> None:
         super().__init__(ring)
         self._audio = audio
+        self._held: tuple[int, int] | None = None  # from where on the ring is held for a start: delivered, frame
         self._overview = OverviewWriter(None, audio.channels)
 
     def refresh(self) -> int:
@@ -115,16 +122,38 @@ class AudioFeed(_Gaps):
     def rest(self, settled_frame: int) -> None:
         """Do nothing: the callback overwrites the oldest frames by itself."""
 
-    def hold(self) -> int:
-        """From now on keep all that is there; give the oldest frame at which a take may start."""
-        reach = self._reach()
+    def hold(self, frame: int) -> None:
+        """Keep what there is from a frame on, and what comes: a take is to start.
+
+        Nothing before it: what is kept of the past is room that the callback lacks.
+        """
+        self.refresh()
+        frame = max(frame, self.ring.first_frame)
+        wanted = self._timeline.delivered_before(frame)
+        reach = max(wanted, self._reach())
+        self.ring.guard(reach)
+        oldest = max(reach, self._reach())  # the callback may have been there before the guard
+        # Not only what follows the delivered frames: a gap may begin at the very frame that is asked for.
+        self._held = oldest, frame if oldest == wanted else self._timeline.frame_after(oldest)
+
+    def is_nearly_full(self) -> bool:
+        """Whether what is held leaves no more room than a start must leave alone."""
+        return self._held is not None and self._held[0] < self._reach()
+
+    def take_over(self) -> int:
+        """Keep all that is there, or that was held, for a take that starts; give the oldest frame at which it may."""
+        held, self._held = self._held, None
+        reach = self._reach() if held is None else min(held[0], self._reach())
         self.ring.guard(reach)  # first of all: what is judged to be there must not be overwritten meanwhile
         self.refresh()
         oldest = max(reach, self._reach())
+        if held is not None and held[0] <= oldest:
+            return held[1]
         return self.ring.first_frame if oldest == 0 else self._timeline.frame_after(oldest)
 
     def let_go(self) -> None:
-        """No take runs any more."""
+        """No take runs any more, and none is to start."""
+        self._held = None
         self.ring.unguard()
 
     def seek(self, frame: int) -> None:
@@ -171,6 +200,7 @@ class MidiFeed(_Gaps):
         super().__init__(ring)
         self._keep_frames = keep_frames
         self._oldest_frame = ring.first_frame
+        self._held_frame: int | None = None  # from which on the ring is held for a start
         self._kept = 0  # where in the ring the records from the oldest frame on begin
         self._delivered = 0
         self._cursor = ffi.new("jc_midi_cursor *")
@@ -183,19 +213,30 @@ class MidiFeed(_Gaps):
         return settled_frame
 
     def rest(self, settled_frame: int) -> None:
-        """Drop the records that no start in the past may ask for."""
-        self._drop_before(settled_frame - self._keep_frames)
-        while self._delivered - self._kept > self.ring.capacity // 2 and self._oldest_frame < settled_frame:
-            self._drop_before((self._oldest_frame + settled_frame + 1) // 2)
+        """Drop the records that no start in the past, or the one that is to come, may ask for."""
+        end = settled_frame if self._held_frame is None else min(settled_frame, self._held_frame)
+        self._drop_before(min(end, settled_frame - self._keep_frames))
+        while self._is_crowded() and self._oldest_frame < end:
+            self._drop_before((self._oldest_frame + end + 1) // 2)
 
-    def hold(self) -> int:
-        """Give the oldest frame at which a take may start: a MIDI ring keeps what is in it."""
+    def hold(self, frame: int) -> None:
+        """Keep what there is from a frame on, and what comes: a take is to start."""
+        self._held_frame = max(frame, self._oldest_frame)
+
+    def is_nearly_full(self) -> bool:
+        """Whether what is held takes more room than what nobody records may."""
+        return self._is_crowded()
+
+    def take_over(self) -> int:
+        """Give the oldest frame at which a take that starts may do so; a MIDI ring keeps what is in it."""
         self.refresh()
+        self._held_frame = None
         self._cursor.clock.ticks = self._cursor.clock.ticks_since_start = self._cursor.clock.is_running = 0
         return self._oldest_frame
 
     def let_go(self) -> None:
-        """No take runs any more."""
+        """No take runs any more, and none is to start."""
+        self._held_frame = None
 
     def seek(self, frame: int) -> None:
         """Drop what is before a frame, at which the take goes on."""
@@ -236,8 +277,10 @@ class MidiFeed(_Gaps):
 
     def _keep_until(self, moved_frame: int) -> None:
         """Drop of what is moved what no next take may begin with, or all of it where records come too fast."""
-        is_crowded = self._delivered - self._kept > self.ring.capacity // 2
-        self._forget_before(moved_frame if is_crowded else moved_frame - self._keep_frames)
+        self._forget_before(moved_frame if self._is_crowded() else moved_frame - self._keep_frames)
+
+    def _is_crowded(self) -> bool:
+        return self._delivered - self._kept > self.ring.capacity // 2
 
     def _drop_before(self, frame: int) -> None:
         self._forget_before(frame)

@@ -45,6 +45,11 @@ def parse_start(text: str) -> StartMoment:
         raise InvalidValueError(f"{text!r} is not a moment at which a take can begin: {error}", at=text) from None
 
 
+def frames_before(start: StartMoment, sample_rate: int) -> int | None:
+    """Give how many frames before now a start lies; None for a frame that is named, wherever now is."""
+    return None if isinstance(start, AtFrame) else duration_frames(start.nanoseconds, sample_rate)
+
+
 def resolve_start(start: StartMoment, *, frame: int, sample_rate: int) -> int:
     """Give the 64-bit JACK frame of a start; `frame` is JACK's now, `sample_rate` in Hz.
 

@@ -93,7 +93,7 @@ _PAYLOADS: tuple[Payload, ...] = (
     messages.StreamSwitchChunk(URI, "/staging/ef56"),
     messages.StreamStop(URI),
     messages.ChunkRelease(URI, "/staging/ab12"),
-    messages.StateRequest(drain=True, uris=(URI, "stream://keys/midi")),
+    messages.StateRequest(drain=True, uris=(URI, "stream://keys/midi"), hold=True, hold_frames=240_000),
     messages.PortsRequest("system:.*"),
     messages.MidiSend("out", ("synth:.*",), 1 << 33, (messages.MidiEvent(0, b"\x90\x40\x7f"),)),
     messages.MidiCancel("out"),

@@ -37,6 +37,7 @@ class Rig:
         self.recorder.plug(make_feed(self.attached.ring, self.definition, 1.0), self.harness.clock, self.kept.append)
         self.take_events = 0  # events before the present take
         self.stopped: list[bool] = []
+        self.may_be_held = False  # since the last take
         self._files = 0
 
     def close(self) -> None:
@@ -54,10 +55,16 @@ class Rig:
                 os.posix_fallocate(file.fileno(), 0, length)
         return path
 
+    def hold(self, frames: int) -> None:
+        """Have the ring held for a start."""
+        self.may_be_held = True
+        self.recorder.hold(frames)
+
     def start(self, start_frame: int = AT_ONCE, take_number: int = 1, first_sample: int = 0) -> None:
         """Begin a take in a fresh chunk."""
         self.take_events = len(self.events)
         self.stopped = []
+        self.may_be_held = False
         self.recorder.start(self.chunk(), start_frame, take_number, first_sample)
 
     @property
@@ -101,7 +108,7 @@ class Rig:
         state, audio = self.recorder.state, self.definition.audio
         assert state.chunk.path == ""
         assert state.spares == ()
-        assert not self.attached.ring.pointer.guarded
+        assert self.may_be_held or not self.attached.ring.pointer.guarded
         position, data = state.first_sample, b""
         chunks: list[StreamChunkFull] = self.told(StreamChunkFull)
         for index, chunk in enumerate(chunks):

@@ -39,7 +39,7 @@ class Take:
         if start_frame is None:
             self.oldest = start_frame = feed.resume()
         else:
-            self.oldest = feed.hold()
+            self.oldest = feed.take_over()
             feed.seek(start_frame)
         self._feed, self._path, self._frame, self._bytes = feed, path, start_frame, 0
         self._chunk = ChunkFile(str(path), 1 << 16)
@@ -82,7 +82,7 @@ def test_no_more_is_kept_than_was_asked_for(harness: CoreHarness, tmp_path: Path
     run(harness, stream, 30)
     take.move()
     take.end()
-    assert feed.hold() == 1000 + 31 * 64 - KEEP
+    assert feed.take_over() == 1000 + 31 * 64 - KEEP
     kept = KEEP // 64
     assert stream.ring.delivered - stream.ring.consumed == kept * record_bytes(NOTE)
 
@@ -99,7 +99,7 @@ def test_notes_that_come_too_fast_are_not_kept_at_the_cost_of_those_to_come(
     assert stream.ring.fill == 0
     assert take.move()
     take.end()
-    assert feed.hold() == 1000 + 4 * 64
+    assert feed.take_over() == 1000 + 4 * 64
 
 
 def test_a_feed_goes_on_where_a_dead_engine_had_moved_to(harness: CoreHarness, tmp_path: Path) -> None:
