@@ -42,8 +42,8 @@ struct ChunkRelease {       # control has sealed this chunk: forget it
 struct StateRequest {
   drain @0 :Bool;           # first move all that JACK has delivered from the rings to the chunks
   uris @1 :List(Text);      # only these streams; empty: all
-  hold @2 :Bool;            # from now on keep what comes to those that do not record: a start follows within seconds
-  holdFrames @3 :UInt64;    # and so many frames of the past, as far as they are there
+  hold @2 :Bool;            # a start of those that do not record, or a stop of those that do, follows within seconds
+  holdFrames @3 :UInt64;    # how far before now the start may lie
 }
 
 struct PortsRequest {

@@ -13,6 +13,7 @@ import pytest
 
 from parts import processes
 from parts.build import build
+from parts.command_line import CommandLine
 from parts.disks import FreezableDisk, SmallDisk, memory_disk
 from parts.disturbers import (
     JackRemote,
@@ -52,7 +53,7 @@ def no_process_left() -> Iterator[None]:
     """At the end of the run, no process that it started may live on; those that do are named, and ended."""
     run = processes.new_run()
     yield
-    left = processes.still_there(run, patience=5)
+    left = processes.still_there(lambda: processes.of_run(run), patience=5)
     processes.end(left)
     assert not left, "the tests left processes behind:\n" + "\n".join(map(str, left))
 
@@ -234,15 +235,24 @@ def latent_source(start_jack_server: StartServer, program: Callable[[str], Path]
         yield start
 
 
+@pytest.fixture(scope="session")
+def command_line() -> Iterator[CommandLine]:
+    """What runs commands as processes, quickly."""
+    with CommandLine() as command_line:
+        yield command_line
+
+
 @pytest.fixture
-def start_rig(start_jack_server: StartServer, frame_source: StartSource, tmp_path: Path) -> Iterator[StartRig]:
+def start_rig(
+    start_jack_server: StartServer, frame_source: StartSource, command_line: CommandLine, tmp_path: Path
+) -> Iterator[StartRig]:
     """A function that runs jackcapture on a server; it is ended, before its sources and server, after the test."""
     with ExitStack() as stack:
 
         def start(
             server: JackServer | str, *, root: Path | None = None, environment: dict[str, str] | None = None
         ) -> RigProcess:
-            return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}))
+            return stack.enter_context(RigProcess(tmp_path, server, root, environment or {}, command_line))
 
         yield start
 

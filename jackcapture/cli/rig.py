@@ -31,6 +31,7 @@ def _up(
     dummy: Annotated[bool, typer.Option("--dummy", help="With a private JACK server on the dummy driver.")] = False,
 ) -> None:
     """Run control and engine in the foreground until interrupted; then seal what is recorded."""
+    from jackcapture.cli.service import Service  # noqa: PLC0415
     from jackcapture.client import Client  # noqa: PLC0415
     from jackcapture.processes.rig import Rig  # noqa: PLC0415
 
@@ -43,10 +44,14 @@ def _up(
         Rig(settings, options.config, lambda: control_pid(settings, _has_engine)) as rig,
     ):
         with Client(runtime=settings.runtime) as client:
-            _tell_ready(settings, client)
+            status = _tell_ready(settings, client)
+        service = Service(settings.runtime)
+        service.ready(status)
         while not ended.wait(_WATCH_SECONDS):
             if not rig.keep():
                 break
+            service.tend()
+        service.stopping()
 
 
 def _down() -> None:
@@ -68,8 +73,8 @@ def _has_engine(status: dict[str, Any]) -> bool:
     return status["engine"] is not None
 
 
-def _tell_ready(settings: Settings, client: "Client") -> None:
-    status = client.call("status")
+def _tell_ready(settings: Settings, client: "Client") -> dict[str, Any]:
+    status: dict[str, Any] = client.call("status")
     if not status["jack"]["running"]:
         say(f"JACK server {settings.server!r} is not running; the streams are attached when it is")
     for warning in status["warnings"]:
@@ -84,6 +89,7 @@ def _tell_ready(settings: Settings, client: "Client") -> None:
         "engine": status["engine"]["pid"],
     }
     print(json.dumps(ready) if options.json else "ready", flush=True)
+    return status
 
 
 @contextlib.contextmanager

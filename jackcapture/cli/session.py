@@ -46,8 +46,10 @@ def call(operation: str, **arguments: Any) -> Any:
 def control_pid(settings: Settings, is_ready: Callable[[Any], bool]) -> int | None:
     """Give the process id of the control that answers, once its status is what is waited for."""
     from jackcapture.client import Client  # noqa: PLC0415
+    from jackcapture.client.serving import control_in  # noqa: PLC0415
 
     try:
+        control_in(settings.runtime)  # first: a client made for each look would take a processor
         with Client(runtime=settings.runtime, timeout=1.0) as client:
             status = client.call("status")
     except UnreachableError:

@@ -12,7 +12,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("slice")(_slice)
     app.command("grab")(_grab)
-    app.command("clock")(_clock)
+    app.command("clock", context_settings={"ignore_unknown_options": True})(_clock)  # a place may be -30s
 
 
 def _slice(

@@ -216,6 +216,15 @@ def rebuild(result: dict[str, Any]) -> None:
         print(f"the old one is {result['replaced']}")
 
 
+def doctor(result: dict[str, Any]) -> None:
+    """Show what would cost samples: what is wrong first, each with its remedy."""
+    order = ("problem", "warning", "note", "ok")
+    for finding in sorted(result["findings"], key=lambda it: order.index(it["severity"])):
+        print(f"{finding['severity']:<8} {finding['check']}: {finding['message']}")
+        if finding["remedy"]:
+            print(f"{'':8} -> {finding['remedy']}")
+
+
 def status(result: dict[str, Any]) -> None:
     """Print everything at a glance."""
     jack = result["jack"]

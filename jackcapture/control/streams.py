@@ -14,6 +14,7 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.control.takes import Takes
 from jackcapture.control.unsealed import UnsealedNotes
@@ -158,6 +159,7 @@ class Streams:
                         f"{stream.trouble or 'it is being sealed'}",
                         uri=stream.uri,
                     )
+            await engine_with_jack(self._link)
             for stream in streams:
                 stream.engine_state = await self._attach(stream)
             chunks = await self._chunks.first_chunks(streams)
@@ -194,7 +196,8 @@ class Streams:
                     raise ConflictError(f"{stream.uri} is not recording", uri=stream.uri)
             stop_frame = AT_ONCE if at_frame is None else at_frame
             if at_frame is None and len(streams) > 1:
-                state = await self._link.request(messages.StateRequest(uris=(streams[0].uri,)), messages.EngineState)
+                names = tuple(stream.uri for stream in streams)
+                state = await self._link.request(messages.StateRequest(uris=names, hold=True), messages.EngineState)
                 stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
             await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams

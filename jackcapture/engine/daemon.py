@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import math
 import os
 import queue
 import secrets
@@ -41,7 +42,12 @@ from jackcapture.protocol.publisher import Publisher
 log = logging.getLogger(__name__)
 
 HEAD_INTERVAL = 0.1
-RECONNECT_INTERVAL = 1.0
+FIRST_RETRY = 0.05
+"""Seconds between two attempts to reach a JACK server, at first: an attempt may fail while other servers come or go."""
+
+LAST_RETRY = 0.5
+"""The same after some attempts, each of which doubles them: nobody is there, and one costs four milliseconds."""
+
 RECEIVE_SECONDS = 0.05
 """How long requests are taken before the rest is looked after, however many there are."""
 
@@ -82,6 +88,7 @@ class EngineDaemon:
         self._anchors: dict[int, Anchor] = {}  # by sample rate: where the frames of the next server go on
         self._hooks = settings.hooks
         self._next_attempt = 0.0
+        self._retry_seconds = FIRST_RETRY
         self._next_head = 0.0
         self._control_seen = time.monotonic()
         self._ending = False
@@ -94,7 +101,10 @@ class EngineDaemon:
     # --- what the commands use ---
 
     def jack(self) -> JackClient:
-        """Give the JACK client; raises `UnreachableError` while there is none."""
+        """Give the JACK client, sought once more if there is none; raises `UnreachableError` then."""
+        if self._client is None or self._client.has_shut_down:
+            self._next_attempt = 0.0
+            self._keep_jack(time.monotonic())
         if self._client is None or self._client.has_shut_down:
             raise UnreachableError(
                 self._last_reason or f"JACK server {self._settings.server!r} is not running",
@@ -156,11 +166,14 @@ class EngineDaemon:
         poller.register(self._publisher.fileno(), zmq.POLLIN)
         trimmer = Trimmer()
         try:
+            self._keep_jack(time.monotonic())  # before anybody is told whether JACK is there
             while not self._ending:
                 trimmer.tend()
                 is_waiting = any(part.awaits_cycle() for part in (self.streams, self.outputs, self.transport))
                 interval = CYCLE_WAIT if is_waiting else HEAD_INTERVAL
-                ready = dict(poller.poll(int(1000 * interval)))
+                if self._client is None:
+                    interval = min(interval, max(0.0, self._next_attempt - time.monotonic()))
+                ready = dict(poller.poll(math.ceil(1000 * interval)))
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
                 self._run_inbox()
@@ -231,15 +244,17 @@ class EngineDaemon:
             self._leave_jack(reason)
             self._announce(messages.JackState(self._settings.server, connected=False, reason=reason))
         if self._client is None and now >= self._next_attempt:
-            self._next_attempt = now + RECONNECT_INTERVAL
             try:
                 client = JackClient(self._settings.client_name, self._settings.server, self._anchors, self._hooks)
             except JackCaptureError as error:
                 if self._last_reason != error.message:
                     self._last_reason = error.message
                     log.warning("%s", error)
+                self._next_attempt = time.monotonic() + self._retry_seconds
+                self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY)
                 return
             self._last_reason = ""
+            self._retry_seconds = FIRST_RETRY
             self._hooks = replace(self._hooks, fail_at_cycle=0)
             self._client = client
             self.streams.connect(client)

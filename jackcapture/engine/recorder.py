@@ -66,18 +66,29 @@ class Recorder:
         self._done: list[StreamChunkFull] = []
         self._kept: tuple[object, ...] = ()  # what the journal says of chunks
         self._keep_due = 0.0  # on time.monotonic
-        self._held_until = 0.0  # on time.monotonic; 0: the ring is not held
+        self._held_until = 0.0  # on time.monotonic; 0: nothing is held
+        self._held_frame: int | None = None  # past which the take that runs moves nothing, because a stop follows
         self.state = StreamState(definition.uri, StreamStatus.STOPPED, definition)
 
     # --- requests ---
 
     def hold(self, frames: int) -> None:
-        """Hold what comes, and so many frames of the past, for a start that follows; `HOLD_SECONDS` at most."""
-        clock = None if self._input is None else self._input.clock
-        if self._take is None and self._input is not None and clock is not None:
-            oldest_frame = self._input.feed.hold(max(0, clock.next_frame - frames))
+        """Hold what comes, and so many frames of the past, for a start that follows; `HOLD_SECONDS` at most.
+
+        In a take a stop follows: in a freewheel nothing past this moment is moved until then.
+        """
+        source = self._input
+        if source is None or source.clock is None:
+            return
+        frame = source.clock.next_frame
+        if self._take is None:
+            oldest_frame = source.feed.hold(max(0, frame - frames))
             self.state = replace(self.state, oldest_frame=oldest_frame)
-            self._held_until = time.monotonic() + HOLD_SECONDS
+        elif _is_freewheeling(source):
+            self._held_frame = frame
+        else:
+            return
+        self._held_until = time.monotonic() + HOLD_SECONDS
 
     def start(self, path: str, start_frame: int, take_number: int, first_sample: int) -> None:
         """Begin a take at a 64-bit JACK frame; raises `ConflictError` if one runs or the ring does not reach so far."""
@@ -132,6 +143,7 @@ class Recorder:
                 f"{self._definition.uri} is being stopped, and {MAX_STOPS} callers wait for that already",
                 uri=self._definition.uri,
             )
+        self._held_frame = None
         if take.stop_position is None:
             if stop_frame == AT_ONCE:
                 stop_frame = take.frame if self._input is None else self._input.feed.refresh()
@@ -219,8 +231,8 @@ class Recorder:
         settled_frame = source.feed.refresh()
         if source.clock is not None:
             source.clock.refresh()  # later: all marks before the settled frame are then visible
+        self._end_hold(source)
         if take is None:
-            self._end_hold(source)
             source.feed.rest(settled_frame)
             return
         if not take.begun:
@@ -243,14 +255,14 @@ class Recorder:
             self._update_state(StreamStatus.STARVED if starved else StreamStatus.RECORDING)
 
     def _end_hold(self, source: _Input) -> None:
-        """Let go of a ring that is held for a start, if none came in time, or if it is full and JACK does not wait."""
+        """Let go of what is held, if no start or stop came in time, or if it fills the ring and JACK does not wait."""
         if not self._held_until:
             return
-        observation = None if source.clock is None else source.clock.observe()
-        waits = observation is not None and observation.is_freewheeling
-        if time.monotonic() > self._held_until or (source.feed.is_nearly_full() and not waits):
-            source.feed.let_go()
-            self._held_until = 0.0
+        is_short = self._take is not None or source.feed.is_nearly_full()
+        if time.monotonic() > self._held_until or (is_short and not _is_freewheeling(source)):
+            self._held_until, self._held_frame = 0.0, None
+            if self._take is None:
+                source.feed.let_go()
 
     def _check_start(self, feed: Feed, start_frame: int, oldest_frame: int) -> int:
         """Give the frame to start at; all from the oldest frame on is held."""
@@ -285,6 +297,8 @@ class Recorder:
     def _has_more(self, source: _Input, take: RunningTake, settled_frame: int) -> bool:
         if take.position == take.stop_position:
             return False  # not even a gap that begins here belongs to the take
+        if self._held_frame is not None and take.frame >= self._held_frame:
+            return False
         return take.lost_left > 0 or take.frame < settled_frame
 
     def _move(self, source: _Input, take: RunningTake, settled_frame: int) -> None:
@@ -299,6 +313,8 @@ class Recorder:
             end = settled_frame if next_gap is None else min(next_gap, settled_frame)
         if take.stop_position is not None:
             end = min(end, frame + take.stop_position - take.position)
+        if self._held_frame is not None:
+            end = min(end, self._held_frame)
         written = take.position - chunk.first_sample
         end = min(end, frame + self._definition.chunk_frames - written)
         next_mark = self._pass_mark(source, take, chunk)
@@ -406,7 +422,8 @@ class Recorder:
         end = None if newest is None else (newest, NO_MIDI_CLOCK)
         if not self._definition.is_audio:
             end = take.last_mark
-        if end is not None:
+        # A take that began after a server's last cycle: what comes of the next one is moved before its clock is there.
+        if end is not None and end[0].frame >= take.start_frame:
             observation = replace(end[0], reasons=(*end[0].reasons, ClockReason.TAKE))
             snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
             if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
@@ -424,7 +441,7 @@ class Recorder:
             else:
                 self._chunk.file.close()
                 self._chunk = None
-        self._take = None
+        self._take = self._held_frame = None
         self.close()  # the spares; control discards what it finds unused
         self._update_state(StreamStatus.ERROR if error else StreamStatus.STOPPED, take, error)
         if error:
@@ -470,3 +487,8 @@ class Recorder:
                 )
         self.state = state
         self._keep()
+
+
+def _is_freewheeling(source: _Input) -> bool:
+    observation = None if source.clock is None else source.clock.observe()
+    return observation is not None and observation.is_freewheeling

@@ -282,6 +282,24 @@ class MidiOutputResult:
 
 
 @dataclass(frozen=True, slots=True)
+class FindingResult:
+    """What a check of the machine saw; `severity` is ok, note, warning or problem, `remedy` None where all is well."""
+
+    check: str
+    severity: str
+    message: str
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """What would cost samples on this machine; `ok`: no finding is a problem."""
+
+    ok: bool
+    findings: tuple[FindingResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProcessResult:
     """One of our processes."""
 

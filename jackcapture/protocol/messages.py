@@ -79,7 +79,8 @@ class ChunkRelease:
 class StateRequest:
     """Ask for the state of the engine and of the named streams (none named: all). Reply: EngineState.
 
-    `hold`: a start follows, of those that do not record, at the answer's frame or up to `hold_frames` before it.
+    `hold`: a start follows, of those that do not record, at the answer's frame or up to `hold_frames` before it; or a
+    stop, of those that do, after the answer's frame.
     """
 
     drain: bool = False

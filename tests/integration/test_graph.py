@@ -58,11 +58,11 @@ def test_freewheel_and_buffer_sizes(
             remote.set_buffer_size(period)
             head = rig.wait_until_recorded(client, URI, head + RATE // 2)["head_sample"]
         with remote.freewheeling():
-            head = rig.wait_until_recorded(client, URI, head + 30 * RATE)["head_sample"]
+            head = rig.wait_until_recorded(client, URI, head + 15 * RATE)["head_sample"]
         rig.wait_until_recorded(client, URI, head + RATE // 2)
         rig.cli("stream", "stop", URI)
         take, gaps = judge(rig, client, falls_back=1024 - 128)  # jackd 1.9 counts a period of the new length too early
-    assert take["samples"] > 32 * RATE
+    assert take["samples"] > 17 * RATE
     assert {gap["cause"] for gap in gaps} <= {"xrun"}  # what JACK itself skipped; none of ours
 
 
@@ -72,13 +72,16 @@ def test_jacks_counter_wraps(
     """An offset in the core lets the counter wrap after 24.9 h while a take runs."""
     server = start_jack_server()
     frame_source(server)
-    offset = WRAP - jack_remote(server).now().frame - 10 * RATE
+    remote = jack_remote(server)
+    offset = WRAP - remote.now().frame - 60 * RATE
     rig = start_rig(server, environment={"JACKCAPTURE_TEST_FRAME_OFFSET": str(offset)})
     create(rig)
     with rig.client() as client:
         start_frame = rig.cli("stream", "start", URI)[0]["takes"][0]["start_frame"]
         assert start_frame < WRAP
-        rig.wait_until_recorded(client, URI, WRAP - start_frame + RATE)
+        rig.wait_until_recorded(client, URI, RATE // 4)
+        with remote.freewheeling():  # what is left until then passes in no time
+            rig.wait_until_recorded(client, URI, WRAP - start_frame + RATE)
         rig.cli("stream", "stop", URI)
         take, gaps = judge(rig, client, frame_offset=offset)
     assert take["start_frame"] + take["samples"] > WRAP

@@ -38,7 +38,7 @@ def test_old_chunks_go_while_slices_are_cut(
 ) -> None:
     frame_source(jack_server)
     rig = start_rig(jack_server)
-    create(rig, "--keep", "1s")
+    create(rig)
     start = rig.cli("stream", "start", URI)[0]["takes"][0]["start_frame"]
     wrong: list[BaseException] = []
     over = threading.Event()
@@ -66,6 +66,7 @@ def test_old_chunks_go_while_slices_are_cut(
             rig.wait_until_recorded(client, URI, RATE)
             kept = client.slice(URI, "sample:20000", "sample:30000")
             rig.cli("stream", "pin", URI, "intro", "--from", "sample:40000", "--to", "sample:45000")
+            client.call("stream_keep", uri=URI, keep="1s")
             rig.wait_until_recorded(client, URI, 5 * RATE)
             over.set()
             thread.join()

@@ -22,7 +22,7 @@ from parts.rig import RATE, RigProcess, StartRig, settings_file, wait_for
 from parts.sources import MODULUS, StartSource
 
 URI = "stream://test/day"
-HOURS = float(os.environ.get("JACKCAPTURE_TEST_HOURS", "0.3"))
+HOURS = float(os.environ.get("JACKCAPTURE_TEST_HOURS", "0.15"))
 FRAMES = round(HOURS * 3600 * RATE)
 PATIENCE = 60 + 600 * HOURS
 CHUNK_BYTES = 1 << 20

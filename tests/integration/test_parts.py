@@ -312,7 +312,7 @@ def test_the_watch_finds_a_process_that_has_detached_itself() -> None:
         assert [(process.command, process.marked) for process in found] == [("sleep 60", True)]
     finally:
         processes.end(found)
-    assert pid not in [process.pid for process in processes.still_there(run, patience=5)]
+    assert pid not in [process.pid for process in processes.still_there(lambda: processes.of_run(run), patience=5)]
 
 
 def test_a_part_that_does_not_compile_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def test_what_comes_and_goes_costs_the_others_no_frame(
         wait_for_connections(client, *steady)
         client.call("stream_start", uris=list(steady))
 
-        for number in range(10):
+        for number in range(5):
             uri = f"stream://test/churn-{number}"
             client.call("stream_create", uri=uri, channels=1, sources=["guest:out_1"], chunk_size_bytes=16384)
             wait_for_connections(client, uri)

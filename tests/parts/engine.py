@@ -202,7 +202,7 @@ class EngineProcess:
         while not condition():
             self._check_alive()
             assert time.monotonic() < deadline, f"not in {PATIENCE:g} s: {what}; the engine's log:\n{self.log}"
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def _check_alive(self) -> None:
         assert self._process is not None, "the engine was not started"

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def new_run() -> str:
 
 def of_run(run: str) -> list[Process]:
     """The living processes, without this one, that carry the mark `run` or descend from this process."""
-    everything = {process.pid: process for process in _all(run)}
+    everything = {process.pid: process for process in _all(f"{MARK}={run}")}
     own = os.getpid()
 
     def descends(process: Process) -> bool:
@@ -48,10 +49,15 @@ def of_run(run: str) -> list[Process]:
     return [p for p in everything.values() if p.pid != own and (p.marked or descends(p))]
 
 
-def still_there(run: str, patience: float) -> list[Process]:
-    """What remains of the run after at most `patience` seconds (for processes that are about to end)."""
+def with_variable(name: str, value: str) -> list[Process]:
+    """The living processes, without this one, whose environment has this variable with this value."""
+    return [process for process in _all(f"{name}={value}") if process.marked and process.pid != os.getpid()]
+
+
+def still_there(look: Callable[[], list[Process]], patience: float) -> list[Process]:
+    """What `look` still finds after at most `patience` seconds (for processes that are about to end)."""
     deadline = time.monotonic() + patience
-    while (left := of_run(run)) and time.monotonic() < deadline:
+    while (left := look()) and time.monotonic() < deadline:
         time.sleep(0.02)
     return left
 
@@ -65,8 +71,8 @@ def end(processes: list[Process]) -> None:
             continue
 
 
-def _all(run: str) -> list[Process]:
-    mark = f"{MARK}={run}".encode()
+def _all(variable: str) -> list[Process]:
+    mark = variable.encode()
     found = []
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():

@@ -19,10 +19,15 @@ import soundfile
 
 from jackcapture import Client
 from jackcapture.settings import Settings
+from parts import processes
+from parts.command_line import CommandLine
 from parts.jackd import JackServer
 
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
 PATIENCE = 20.0
+LEAVING_SECONDS = 5.0
+LOOK_SECONDS = 0.03
+LONGEST_SLEEP = 0.5
 RATE = 48000
 
 
@@ -37,7 +42,15 @@ class StartRig(Protocol):
 class RigProcess:
     """`jackcapture up` on a JACK server, with a store and a runtime directory of its own."""
 
-    def __init__(self, folder: Path, server: JackServer | str, root: Path | None, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: JackServer | str,
+        root: Path | None,
+        environment: dict[str, str],
+        command_line: CommandLine | None = None,
+    ) -> None:
+        """Without a `command_line`, each command is a process that begins with nothing."""
         self.root = root or folder / "store"
         # Socket paths may have 107 bytes, and pytest's folders are deep.
         self._short = tempfile.TemporaryDirectory(prefix="jct-")
@@ -51,6 +64,7 @@ class RigProcess:
             "JACK_DEFAULT_SERVER": self.server,
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
+        self._command_line = command_line
         self.log_path = folder / f"up-{time.monotonic_ns()}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -67,10 +81,11 @@ class RigProcess:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        if not line:
-            self.process.wait()
-            raise RuntimeError(f"up ended with status {self.process.returncode}; its log:\n{self.log}")
-        self.ready = json.loads(line)
+        try:
+            self.ready = json.loads(line)
+        except json.JSONDecodeError:  # nothing, or the beginning of an error
+            said = (line + self.process.stdout.read()).decode(errors="replace")
+            raise RuntimeError(f"up ended with status {self.wait()} and said {said!r}; its log:\n{self.log}") from None
         return self
 
     def stop(self) -> int:
@@ -102,7 +117,7 @@ class RigProcess:
         return Settings(root=str(self.root), runtime=os.path.realpath(self.runtime)).rings
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command line as a process."""
+        """Run the command line as a process that begins with nothing."""
         return subprocess.run(
             [*COMMAND, *arguments],
             check=False,
@@ -115,7 +130,9 @@ class RigProcess:
 
     def cli(self, *arguments: str, status: int = 0) -> Any:
         """Run a command with --json, check its exit status, and give the document it printed."""
-        done = self.run(*arguments, "--json")
+        words = [*arguments, "--json"]
+        line = self._command_line
+        done = self.run(*words) if line is None else line.run(words, self.environment)
         assert done.returncode == status, f"{arguments}: status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
@@ -149,27 +166,62 @@ class RigProcess:
         return take
 
     def wait_until_recorded(self, client: Client, uri: str, frames: int) -> dict[str, Any]:
-        """Wait until a stream has so many frames; give its status then."""
-        status: dict[str, Any] = wait_for(
-            lambda: client.call("stream_status", uri=uri),
-            lambda status: bool(status["head_sample"] >= frames),
-            f"{frames} frames of {uri}",
-            PATIENCE + 2 * frames / RATE,
-        )
+        """Wait until a stream has so many frames; give its status then.
+
+        Looks as seldom as the stream's pace allows: a status costs the processes under test some milliseconds.
+        """
+        seen: list[tuple[float, int]] = []
+
+        def look() -> dict[str, Any]:
+            if len(seen) > 1:
+                (before, from_head), (at, head) = seen[-2:]
+                seconds = (frames - head) * (at - before) / max(1, head - from_head)
+                time.sleep(min(max(0.8 * seconds - LOOK_SECONDS, 0.0), LONGEST_SLEEP))
+            status: dict[str, Any] = client.call("stream_status", uri=uri)
+            seen.append((time.monotonic(), status["head_sample"]))
+            return status
+
+        patience = PATIENCE + 2 * frames / RATE
+        what = f"{frames} frames of {uri}"
+        status: dict[str, Any] = wait_for(look, lambda it: bool(it["head_sample"] >= frames), what, patience)
         return status
 
     def __enter__(self) -> "RigProcess":
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self._clear_away()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.stop()
+        try:
+            if self.process is not None and self.process.poll() is None:
+                self.stop()
+        finally:
+            left = self._clear_away()
         if error is not None:
             print(self.log, file=sys.stderr)
+        elif left:
+            raise AssertionError("the test left processes behind:\n" + "\n".join(map(str, left)))
+
+    def _clear_away(self) -> list[processes.Process]:
+        """End what still runs of it, by process id, and remove its files; gives what did not end by itself.
+
+        An engine outlives the control that started it, so that a test that fails may leave one.
+        """
+        left = processes.still_there(
+            lambda: processes.with_variable("JACKCAPTURE_RUNTIME", str(self.runtime)), LEAVING_SECONDS
+        )
+        processes.end(left)
+        if self.process is not None:
+            self.process.wait()
+            if self.process.stdout is not None:
+                self.process.stdout.close()
         shutil.rmtree(self.rings, ignore_errors=True)  # where an engine was killed at last
         self._short.cleanup()
+        return left
 
 
 def settings_file(folder: Path, **settings: float | str) -> dict[str, str]:
@@ -185,5 +237,5 @@ def wait_for(look: Callable[[], Any], holds: Callable[[Any], bool], what: str, p
     while not holds(seen := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:g} s for {what}; last seen: {seen}")
-        time.sleep(0.02)
+        time.sleep(LOOK_SECONDS)
     return seen

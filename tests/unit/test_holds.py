@@ -179,6 +179,34 @@ def test_a_take_that_runs_is_not_touched(rig: Rig) -> None:
     assert finish(rig) == (start_frame, start_frame + 2 * PERIOD)
 
 
+def test_a_take_in_a_freewheel_waits_for_its_stop(rig: Rig) -> None:
+    rig.start()
+    start_frame = rig.recorder.state.start_frame
+    lib.jc_freewheel(1, rig.harness.core)
+    pass_frames(rig, 2 * PERIOD)
+    rig.hold(0)
+    pass_frames(rig, 5 * PERIOD)
+    assert rig.recorder.state.head_sample == 2 * PERIOD
+    rig.stop(start_frame + 3 * PERIOD + 7)
+    assert rig.stopped
+    assert rig.check_take() == (start_frame, start_frame + 3 * PERIOD + 7)
+
+
+def test_a_take_goes_on_if_its_stop_does_not_come_in_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib.jc_freewheel(1, rig.harness.core)
+    pass_frames(rig, PERIOD)
+    rig.start()
+    rig.hold(0)
+    pass_frames(rig, PERIOD)
+    assert rig.recorder.state.head_sample == 0
+    later = time.monotonic() + recorder_module.HOLD_SECONDS + 1
+    with monkeypatch.context() as patch:
+        patch.setattr("jackcapture.engine.recorder.time.monotonic", lambda: later)
+        rig.recorder.advance()
+    assert rig.recorder.state.head_sample == PERIOD
+    finish(rig)
+
+
 def test_what_a_dead_engine_held_is_let_go_by_the_next_one(rig: Rig) -> None:
     rig.hold(0)
     ring = rig.attached.ring

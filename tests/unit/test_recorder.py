@@ -15,14 +15,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from jackcapture.engine import _rt
 from jackcapture.engine import feeds as feeds_module
 from jackcapture.engine import recorder as recorder_module
+from jackcapture.engine.clock import EngineClock
 from jackcapture.engine.feeds import make_feed
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, UnreachableError
 from jackcapture.model.streams import SampleFormat
 from jackcapture.model.takes import GapCause, StreamStatus
-from jackcapture.protocol.messages import AT_ONCE, StreamError
-from parts.core_harness import CoreHarness
+from jackcapture.protocol.messages import AT_ONCE, StreamChunkFull, StreamError
+from parts.core_harness import RATE, CoreHarness
 from parts.recorder_rig import CAPACITY, MARGIN, Rig
 
 CYCLES = st.tuples(st.integers(1, 64), st.one_of(st.just(0), st.just(0), st.integers(1, 300)))
@@ -322,6 +324,21 @@ def test_a_server_that_goes_leaves_all_that_the_ring_held(rig: Rig) -> None:
         rig.stop()
         assert rig.check_take() == (51, 115)
         assert rig.recorder.state.error == ""
+
+
+def test_a_take_that_begins_after_a_servers_last_cycle_has_no_clock_of_that(rig: Rig) -> None:
+    last = _rt.ffi.new("jc_core *", rig.harness.core[0])  # as a server that has gone leaves it
+    rig.recorder.resume(EngineClock(last, rig.harness.microseconds, RATE))
+    rig.start()
+    rig.harness.cycle(64, skipped=1000)  # of the next server: it fills a chunk before its clock is there
+    rig.recorder.advance()
+    rig.recorder.resume(rig.harness.clock)
+    for _ in range(2):
+        rig.recorder.add_spare(rig.chunk())
+    rig.harness.cycle(64)
+    rig.stop()
+    clocks = [[clock.sample_position for clock in chunk.clocks] for chunk in rig.told(StreamChunkFull)]
+    assert clocks == [[], [1000], [1064]]
 
 
 def test_what_is_refused_changes_nothing(rig: Rig) -> None:

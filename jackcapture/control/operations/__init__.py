@@ -7,6 +7,7 @@ its docstring is its help, its result is a dataclass of model/results.py (or a t
 from jackcapture.control.operations import (
     artifacts,
     clocks,
+    doctor,
     exports,
     keeping,
     maintenance,
@@ -27,6 +28,7 @@ __all__ = [
     "artifacts",
     "call",
     "clocks",
+    "doctor",
     "exports",
     "keeping",
     "maintenance",

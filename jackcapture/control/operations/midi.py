@@ -4,6 +4,7 @@ import asyncio
 import math
 from dataclasses import dataclass
 
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.operations.describe import describe_latency
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import InvalidValueError, OperationCancelledError, UnreachableError
@@ -46,10 +47,8 @@ async def midi_send(
     while it waits is to cancel what is left, as `midi_cancel` does.
     """
     link = context.services.link
-    engine = await context.services.engine_state()
-    if not engine.connected:
-        raise UnreachableError(f"JACK server {engine.server!r} is not running", server=engine.server)
     start_frame = AT_ONCE if at == "now" else _frame(at)
+    engine = await engine_with_jack(context.services.link)
     command = MidiSend(output, tuple(to or ()), start_frame, _events(events, engine.sample_rate))
     state = await link.request(command, MidiOutputState)
     while wait and not state.is_done:

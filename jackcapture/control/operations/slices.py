@@ -16,7 +16,7 @@ from jackcapture.control.slices.requests import (
     parse_between_takes,
     parse_chase,
 )
-from jackcapture.errors import ConflictError, InvalidValueError, OperationCancelledError
+from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError, OperationCancelledError
 from jackcapture.model.durations import duration_frames, parse_duration
 from jackcapture.model.results import SliceResult
 from jackcapture.model.streams import parse_sample_format
@@ -74,7 +74,7 @@ async def grab(
     """Cut the last `duration` (30s, 1m30s, 250ms) out of the named streams (none: all that record), one common range.
 
     If less was recorded, all of it is given and `clipped` is true. With `out`, an absolute path of a directory, each
-    result is also written to a new file there.
+    result is also written to a new file there; a directory that is not there is made, in one that is.
     """
     services = context.services
     length_ns = parse_duration(duration)
@@ -85,20 +85,38 @@ async def grab(
     for stream in streams:
         if not stream.is_recording:
             raise ConflictError(f"{stream.uri} is not recording; cut with slice what was recorded", uri=stream.uri)
-    if out is not None and not (os.path.isdir(out) and os.access(out, os.W_OK | os.X_OK)):
-        raise InvalidValueError(f"{out} is not a directory that can be written; make it first", path=out)
     states = await services.streams.drained(stream.uri for stream in streams)
     pairs = [(stream, states[stream.uri]) for stream in streams if stream.uri in states]
     requests, clipped = _common_range(pairs, length_ns, f"last {duration}")
+    is_made = out is not None and _make_directory(out)
     results: list[SliceResult] = []
     try:
         for request in requests:
             path = None if out is None else os.path.join(out, _file_name(request))
             results.append(await _cut(context, request, path, clipped=clipped))
-    except OperationCancelledError:
-        await asyncio.to_thread(take_back, services, results)
+    except JackCaptureError as error:
+        if isinstance(error, OperationCancelledError):
+            await asyncio.to_thread(take_back, services, results)
+        if is_made and out is not None:
+            with contextlib.suppress(OSError):  # it holds what was cut before the error
+                os.rmdir(out)
         raise
     return tuple(results)
+
+
+def _make_directory(path: str) -> bool:
+    """See that a directory is there and can be written; tells whether it was made now."""
+    is_made = False
+    if os.path.isabs(path) and os.path.isdir(os.path.dirname(path)):
+        with contextlib.suppress(OSError):  # the check below says what is wrong
+            os.mkdir(path)
+            is_made = True
+    if not (os.path.isabs(path) and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)):
+        raise InvalidValueError(
+            f"{path!r} must be the absolute path of a directory that can be written, or be made in one that is there",
+            path=path,
+        )
+    return is_made
 
 
 def take_back(services: Services, results: list[SliceResult]) -> None:

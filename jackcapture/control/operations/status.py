@@ -4,6 +4,7 @@ import asyncio
 import os
 
 from jackcapture._version import VERSION
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.operations.sessions import session_list
 from jackcapture.control.operations.streams import describe_known_streams, reachable_engine
@@ -58,6 +59,7 @@ async def store_status(context: Context) -> StoreResult:
 @operation
 async def ports(context: Context, pattern: str = "") -> tuple[PortResult, ...]:
     """List the ports of the JACK graph whose name matches a regular expression (empty: all)."""
+    await engine_with_jack(context.services.link)
     found = await context.services.link.request(PortsRequest(pattern), PortList)
     return tuple(
         PortResult(

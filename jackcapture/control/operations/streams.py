@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable
 
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream, read_sealed
 from jackcapture.control.operations.registry import Context, operation
@@ -139,16 +140,13 @@ async def check_definition(context: Context, definition: StreamDefinition) -> No
 
 async def sample_rate_for(context: Context, wanted: int | None) -> int:
     """Give JACK's sample rate, which `wanted` must equal while JACK runs."""
+    if wanted is None:
+        consequence = "; until then the sample rate is unknown: give it, to define the stream all the same"
+        return (await engine_with_jack(context.services.link, consequence)).sample_rate
     engine = await reachable_engine(context)
     if engine is None or not engine.connected:
-        if wanted is None:
-            raise UnreachableError(
-                f"JACK server {context.services.settings.server!r} is not running, so the sample rate is unknown; "
-                "start JACK, or give the sample rate",
-                server=context.services.settings.server,
-            )
         return wanted
-    if wanted is not None and wanted != engine.sample_rate:
+    if wanted != engine.sample_rate:
         raise ConflictError(
             f"a sample rate of {wanted} Hz: JACK server {engine.server!r} runs at {engine.sample_rate} Hz; leave the "
             "rate out, or run JACK at the other rate",

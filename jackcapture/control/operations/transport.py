@@ -1,6 +1,7 @@
 """Operations on JACK's transport. The engine carries them out; being a timebase master is not among them."""
 
 from jackcapture.clock.locating import locate_frame
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.operations.registry import Context, operation
 from jackcapture.errors import UnreachableError
 from jackcapture.model.times import iso
@@ -14,6 +15,8 @@ from jackcapture.protocol.messages import (
     TransportStart,
     TransportStop,
 )
+
+_CONSEQUENCE = "; until then there is no transport"
 
 
 @operation
@@ -53,13 +56,9 @@ async def transport_locate(context: Context, place: str) -> TransportResult:
 
 
 async def _connected(context: Context) -> EngineState:
-    state = await context.services.engine_state()
-    if not state.connected or state.transport.frame == state.transport.monotonic_us == 0:
-        raise UnreachableError(
-            f"JACK server {state.server!r} is not running, so there is no transport; start it, or name another with "
-            "--server",
-            server=state.server,
-        )
+    state = await engine_with_jack(context.services.link, _CONSEQUENCE)
+    if state.transport.frame == state.transport.monotonic_us == 0:
+        raise UnreachableError(f"JACK server {state.server!r} has run no cycle yet{_CONSEQUENCE}", server=state.server)
     return state
 
 
