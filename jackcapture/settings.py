@@ -75,7 +75,7 @@ def load_settings(
     """
     values: dict[str, Any] = {}
     named = config or environment.get(ENVIRONMENT["config"])
-    path = named or os.path.join(_config_directory(environment), "config.toml")
+    path = named or os.path.join(config_directory(environment), "config.toml")
     if named or os.path.exists(path):
         values.update(_read(path))
     for key in ("root", "runtime", "server"):
@@ -118,7 +118,8 @@ def _read(path: str) -> dict[str, Any]:
     return document
 
 
-def _config_directory(environment: Mapping[str, str]) -> str:
+def config_directory(environment: Mapping[str, str] = os.environ) -> str:
+    """Give the user's directory of configuration files, which need not be there."""
     if environment.get("XDG_CONFIG_HOME"):
         return os.path.join(environment["XDG_CONFIG_HOME"], "jackcapture")
     import platformdirs  # noqa: PLC0415 - only this default needs it

@@ -146,6 +146,7 @@ struct StreamState {
   gapCount @17 :UInt64;     # of the take
   clippedSamples @18 :UInt64;   # of the take
   absentSources @19 :List(Text);          # sources of the definition that name no port there is
+  oldestFrame @20 :UInt64;  # at which a take may start, as of the last hold of StateRequest; 0: none
 }
 
 struct EngineState {

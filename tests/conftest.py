@@ -83,9 +83,15 @@ def start_jack_server() -> Iterator[StartServer]:
             asynchronous: bool = False,
             client_timeout: int | None = 100,
             port_max: int = 512,
+            hardware: tuple[int, int] = (2, 2),
         ) -> JackServer:
             server = JackServer(
-                period, rate, asynchronous=asynchronous, client_timeout=client_timeout, port_max=port_max
+                period,
+                rate,
+                asynchronous=asynchronous,
+                client_timeout=client_timeout,
+                port_max=port_max,
+                hardware=hardware,
             )
             return stack.enter_context(server)
 

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from jackcapture.cli import text
+from jackcapture.cli import text, text_of_templates
 from jackcapture.cli.session import absolute, call, show
 from jackcapture.errors import InvalidValueError
+from jackcapture.model.template_results import template_argument
 
 Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
 
@@ -17,6 +18,7 @@ def add_to(app: typer.Typer) -> None:
     session = typer.Typer(help="Record streams together under one timeline.", no_args_is_help=True)
     for name, function in (
         ("create", _create),
+        ("templates", _templates),
         ("play", _play),
         ("stop", _stop),
         ("close", _close),
@@ -33,13 +35,21 @@ def add_to(app: typer.Typer) -> None:
 def _create(
     stream: Annotated[list[str] | None, typer.Option(help="stream://<device>/<name>, one or more.")] = None,
     name: Annotated[str | None, typer.Option(help="A name for people.")] = None,
-    mode: Annotated[
-        str,
+    template: Annotated[
+        str | None,
         typer.Option(
-            help="passive (record what comes), request-response (send MIDI, keep the answer) or triggered (suggest "
-            "what stands out)."
+            metavar="NAME_OR_FILE",
+            help="Make it, and its streams, as a template says ('session templates' shows them, FILE.toml is another). "
+            "What is given beside it wins, and --stream adds.",
         ),
-    ] = "passive",
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="passive (the default: record what comes), request-response (send MIDI, keep the answer) or triggered "
+            "(suggest what stands out)."
+        ),
+    ] = None,
     follow_transport: Annotated[
         bool, typer.Option("--follow-transport", help="Record while JACK's transport rolls.")
     ] = False,
@@ -56,11 +66,23 @@ def _create(
         ),
     ] = None,
 ) -> None:
-    """Define a session of streams that exist."""
+    """Define a session of streams that exist, or of those that a template makes."""
     arguments: dict[str, Any] = {"streams": stream or [], "name": name, "mode": mode, "on_relocate": on_relocate}
+    if template is not None:
+        arguments["template"] = template_argument(template)
     if settings:
         arguments["settings"] = _settings(settings)
     show(call("session_create", follow_transport=follow_transport, **arguments), text.session)
+
+
+def _templates(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME_OR_FILE]", help="One template, to be explained in full.")
+    ] = None,
+) -> None:
+    """Show the session templates, or explain one."""
+    found = call("session_templates", name=None if name is None else template_argument(name))
+    show(found, text_of_templates.templates if name is None else text_of_templates.template)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:

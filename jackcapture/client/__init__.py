@@ -21,6 +21,7 @@ from jackcapture.client.sessions import Session
 from jackcapture.client.slices import Slice
 from jackcapture.errors import JackCaptureError, UnreachableError
 from jackcapture.model.progress import Progress
+from jackcapture.model.template_results import template_argument
 from jackcapture.protocol import messages, sockets
 from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
 from jackcapture.protocol.messages import Event
@@ -138,12 +139,14 @@ class Client:
         found = self.call("grab", duration=f"{seconds:.6f}", uris=list(uris) or None)
         return [Slice(self, data) for data in found]
 
-    def session(self, *uris: str, **how: Any) -> Session:
-        """Create a session of streams that exist.
+    def session(self, *uris: str, template: str | os.PathLike[str] | None = None, **how: Any) -> Session:
+        """Create a session of streams that exist, and of those of a template, by its name or file, which are made.
 
-        `how` are the other arguments of the operation `session_create`: name, mode, follow_transport, on_relocate.
+        `how` are the other arguments of the operation `session_create`: name, mode, follow_transport, on_relocate,
+        settings. What is given wins over the template.
         """
-        return self.open_session(self.call("session_create", streams=list(uris), **how)["id"])
+        named = None if template is None else template_argument(template)
+        return self.open_session(self.call("session_create", streams=list(uris), template=named, **how)["id"])
 
     def open_session(self, session_id: str) -> Session:
         """Give a session that was created before; raises `NotFoundError`."""

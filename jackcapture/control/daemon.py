@@ -58,7 +58,7 @@ class Control:
         self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
-        self.sessions = Sessions(store, catalog, self.contents, self.streams)
+        self.sessions = Sessions(store, catalog, self.contents, self.streams, settings.ring_seconds)
         self.following = TransportFollower(
             catalog, self.sessions, settings.ring_seconds, self.streams.newest_frame, self.streams.wants_state.set
         )

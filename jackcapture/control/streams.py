@@ -172,7 +172,8 @@ class Streams:
             try:
                 if not state.connected:
                     raise UnreachableError(f"JACK server {state.server!r} has just gone", server=state.server)
-                start_frame = resolve_start(at, frame=state.frame, sample_rate=state.sample_rate)
+                oldest = max((it.oldest_frame for it in state.streams), default=0)
+                start_frame = resolve_start(at, frame=state.frame, sample_rate=state.sample_rate, oldest_frame=oldest)
                 await self._enter_takes(streams, lasts, state, start_frame, chunks)
                 await _all_of(self._begin(stream, chunks[stream.uri][0]) for stream in streams)
                 await _all_of(self._give_spares(stream, chunks[stream.uri][1:]) for stream in streams)

@@ -33,8 +33,8 @@ class Feed(Protocol):
     def rest(self, settled_frame: int) -> None:
         """Nobody records: drop what no start in the past may ask for."""
 
-    def hold(self, frame: int) -> None:
-        """Keep what there is from a frame on, and what comes: a take is to start."""
+    def hold(self, frame: int) -> int:
+        """Keep what there is from a frame on, and what comes: a take is to start; give the frame from which."""
 
     def is_nearly_full(self) -> bool:
         """Whether what is held leaves so little room that, in real time, it should be let go."""
@@ -122,8 +122,8 @@ class AudioFeed(_Gaps):
     def rest(self, settled_frame: int) -> None:
         """Do nothing: the callback overwrites the oldest frames by itself."""
 
-    def hold(self, frame: int) -> None:
-        """Keep what there is from a frame on, and what comes: a take is to start.
+    def hold(self, frame: int) -> int:
+        """Keep what there is from a frame on, and what comes: a take is to start; give the frame from which.
 
         Nothing before it: what is kept of the past is room that the callback lacks.
         """
@@ -134,7 +134,9 @@ class AudioFeed(_Gaps):
         self.ring.guard(reach)
         oldest = max(reach, self._reach())  # the callback may have been there before the guard
         # Not only what follows the delivered frames: a gap may begin at the very frame that is asked for.
-        self._held = oldest, frame if oldest == wanted else self._timeline.frame_after(oldest)
+        held_frame = frame if oldest == wanted else self._timeline.frame_after(oldest)
+        self._held = oldest, held_frame
+        return held_frame
 
     def is_nearly_full(self) -> bool:
         """Whether what is held leaves no more room than a start must leave alone."""
@@ -219,9 +221,10 @@ class MidiFeed(_Gaps):
         while self._is_crowded() and self._oldest_frame < end:
             self._drop_before((self._oldest_frame + end + 1) // 2)
 
-    def hold(self, frame: int) -> None:
-        """Keep what there is from a frame on, and what comes: a take is to start."""
+    def hold(self, frame: int) -> int:
+        """Keep what there is from a frame on, and what comes: a take is to start; give the frame from which."""
         self._held_frame = max(frame, self._oldest_frame)
+        return self._held_frame
 
     def is_nearly_full(self) -> bool:
         """Whether what is held takes more room than what nobody records may."""

@@ -82,7 +82,8 @@ class Recorder:
             return
         frame = source.clock.next_frame
         if self._take is None:
-            source.feed.hold(max(0, frame - frames))
+            oldest_frame = source.feed.hold(max(0, frame - frames))
+            self.state = replace(self.state, oldest_frame=oldest_frame)
         elif _is_freewheeling(source):
             self._held_frame = frame
         else:

@@ -18,13 +18,21 @@ class BeforeNow:
 
 
 @dataclass(frozen=True, slots=True)
+class AsFarAs:
+    """At most a time before now, in nanoseconds: later where a ring does not reach so far, and not before a frame."""
+
+    nanoseconds: int
+    not_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AtFrame:
     """A 64-bit JACK frame."""
 
     frame: int
 
 
-StartMoment = BeforeNow | AtFrame
+StartMoment = BeforeNow | AsFarAs | AtFrame
 
 
 def parse_start(text: str) -> StartMoment:
@@ -50,12 +58,16 @@ def frames_before(start: StartMoment, sample_rate: int) -> int | None:
     return None if isinstance(start, AtFrame) else duration_frames(start.nanoseconds, sample_rate)
 
 
-def resolve_start(start: StartMoment, *, frame: int, sample_rate: int) -> int:
+def resolve_start(start: StartMoment, *, frame: int, sample_rate: int, oldest_frame: int = 0) -> int:
     """Give the 64-bit JACK frame of a start; `frame` is JACK's now, `sample_rate` in Hz.
+
+    `oldest_frame` is the oldest one that all rings hold.
 
     Raises `ConflictError` for a time before JACK began to count, `InvalidValueError` for a frame far ahead.
     """
     wanted = start.frame if isinstance(start, AtFrame) else frame - duration_frames(start.nanoseconds, sample_rate)
+    if isinstance(start, AsFarAs):
+        wanted = min(frame, max(wanted, oldest_frame, start.not_before))
     if wanted < 0:
         raise ConflictError(
             f"a take cannot begin {(frame - wanted) / sample_rate:.2f} s before now: its ring goes back to frame 0 at "

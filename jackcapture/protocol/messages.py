@@ -255,6 +255,7 @@ class StreamState:
     gap_count: int = 0
     clipped_samples: int = 0
     absent_sources: tuple[str, ...] = ()
+    oldest_frame: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ sys.exit(jack.jack_client_close(client) if client else 1)
 class JackServer:
     """A `jackd -d dummy` under a name of its own, as a context manager.
 
-    `period` is in frames and `rate` in frames per second. In synchronous mode (the default) the server waits for
+    `period` is in frames and `rate` in frames per second; `hardware` is how many ports there are that pretend to
+    capture, and how many to play back. In synchronous mode (the default) the server waits for
     its clients, so that a busy machine delays a cycle and loses nothing; its patience is ten times
     `client_timeout` (milliseconds; None: jackd's own, two periods). As long is the pause that a client costs which
     is killed inside the graph. `asynchronous=True` leaves out -S: clients that are late lose cycles.
@@ -77,6 +78,7 @@ class JackServer:
         asynchronous: bool = False,
         client_timeout: int | None = 100,
         port_max: int = 512,
+        hardware: tuple[int, int] = (2, 2),
         patience: float = 30.0,
     ) -> None:
         self.name = f"{PREFIX}-{os.getpid()}-{next(_counter)}"
@@ -85,6 +87,7 @@ class JackServer:
         self.asynchronous = asynchronous
         self.client_timeout = client_timeout
         self.port_max = port_max
+        self.hardware = hardware
         self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._log = b""
@@ -105,7 +108,9 @@ class JackServer:
             words.append("-S")
         if self.client_timeout is not None:
             words += ["-t", str(self.client_timeout)]
-        return [*words, "-d", "dummy", "-r", str(self.rate), "-p", str(self.period)]
+        captures, playbacks = self.hardware
+        ports = ["-C", str(captures), "-P", str(playbacks)]
+        return [*words, "-d", "dummy", "-r", str(self.rate), "-p", str(self.period), *ports]
 
     @property
     def pid(self) -> int:
@@ -213,6 +218,7 @@ class StartServer(Protocol):
         asynchronous: bool = False,
         client_timeout: int | None = 100,
         port_max: int = 512,
+        hardware: tuple[int, int] = (2, 2),
     ) -> JackServer: ...
 
 

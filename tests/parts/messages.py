@@ -71,6 +71,7 @@ _STATE = messages.StreamState(
     gap_count=2,
     clipped_samples=11,
     absent_sources=("synth:out_.*",),
+    oldest_frame=(1 << 32) - 480_000,
 )
 
 _OUTPUT = messages.MidiOutputState(

@@ -72,6 +72,29 @@ def test_a_freewheel_waits_for_the_start(rig: Rig, before: int) -> None:
     assert rig.recorder.state.lost_frames == 0
 
 
+def test_what_is_held_is_told(rig: Rig) -> None:
+    rig.hold(200)
+    assert rig.recorder.state.oldest_frame == rig.harness.frame - 200
+    pass_frames(rig, PERIOD)
+    rig.hold(0)
+    assert rig.recorder.state.oldest_frame == rig.harness.frame
+
+
+def test_a_ring_that_has_just_come_holds_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feeds_module, "START_MARGIN_FRAMES", MARGIN)
+    rig = Rig(2, SampleFormat.F32, 4096, 1000)
+    try:
+        pass_frames(rig, 3 * PERIOD)
+        rig.hold(1 << 63)
+        first = rig.attached.ring.first_frame
+        assert rig.recorder.state.oldest_frame == first == 1000
+        pass_frames(rig, PERIOD)
+        rig.start(first)
+        assert finish(rig)[0] == first
+    finally:
+        rig.close()
+
+
 def test_a_start_may_lie_before_what_is_held_as_far_as_the_ring_reaches(rig: Rig) -> None:
     rig.hold(0)
     frame = rig.harness.frame - 500
@@ -89,6 +112,7 @@ def test_no_more_is_held_than_the_ring_has(rig: Rig) -> None:
         rig.start(oldest - 1)
     rig.hold(1 << 63)
     oldest = rig.harness.frame - CAPACITY + MARGIN
+    assert rig.recorder.state.oldest_frame == oldest
     rig.start(oldest)
     assert finish(rig)[0] == oldest
 
@@ -214,7 +238,7 @@ def test_midi_is_held_for_longer_than_it_is_kept() -> None:
         feed = MidiFeed(stream.ring, 1000)
         run(10)
         held = harness.frame
-        feed.hold(held - 2 * PERIOD)
+        assert feed.hold(held - 2 * PERIOD) == held - 2 * PERIOD
         run(40)
         assert feed.take_over() == held - 2 * PERIOD
         path = harness.folder / "chunk"

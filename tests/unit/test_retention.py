@@ -15,7 +15,7 @@ from jackcapture.catalog import Catalog
 from jackcapture.control.contents import Contents
 from jackcapture.control.garbage import collect as collect_garbage
 from jackcapture.control.garbage import plan
-from jackcapture.control.operations.keeping import parse_retention
+from jackcapture.control.retention_words import parse_retention
 from jackcapture.control.slices.excerpts import check_range, collect, extent
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer

@@ -17,6 +17,7 @@ from jackcapture.control.operations import (
     slices,
     status,
     streams,
+    templates,
     transport,
 )
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
@@ -38,5 +39,6 @@ __all__ = [
     "slices",
     "status",
     "streams",
+    "templates",
     "transport",
 ]

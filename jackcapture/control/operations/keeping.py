@@ -3,17 +3,14 @@
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import Annotated
-
-import pydantic
 
 from jackcapture.control.garbage import DoomedRun, plan
 from jackcapture.control.operations.artifacts import delete
 from jackcapture.control.operations.describe import describe_pin, describe_retention
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.retention_words import parse_retention
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.durations import parse_duration
 from jackcapture.model.results import (
     DoneResult,
     GarbageResult,
@@ -22,10 +19,8 @@ from jackcapture.model.results import (
     PinResult,
     RetentionResult,
 )
-from jackcapture.model.retention import Hold, HolderKind, Retention
+from jackcapture.model.retention import Hold, HolderKind
 from jackcapture.model.uris import parse_name
-
-_BYTES = pydantic.TypeAdapter(Annotated[int, pydantic.ByteSize])
 
 
 @operation
@@ -150,24 +145,6 @@ async def store_gc(context: Context, dry_run: bool = False) -> GarbageResult:
             if run.held_by is not None
         ),
     )
-
-
-def parse_retention(keep: str | None, keep_bytes: str | int | None, keep_chunks: int | None) -> Retention:
-    """Read a retention as users write it; raises `InvalidValueError`."""
-    return Retention(
-        None if keep is None else parse_duration(keep),
-        None if keep_bytes is None else _bytes(keep_bytes),
-        keep_chunks,
-    )
-
-
-def _bytes(size: str | int) -> int:
-    try:
-        return int(_BYTES.validate_python(size))
-    except pydantic.ValidationError:
-        raise InvalidValueError(
-            f"{size!r} is not a size: it must be such as 50GB, 2GiB, 800MB or a number of bytes", size=size
-        ) from None
 
 
 def _described(found: Iterable[DoomedRun]) -> tuple[GarbageRun, ...]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.operations.describe import describe_stream, read_sealed
-from jackcapture.control.operations.keeping import parse_retention
 from jackcapture.control.operations.registry import Context, operation
+from jackcapture.control.retention_words import parse_retention
 from jackcapture.control.sources import check_sources
 from jackcapture.errors import ConflictError, InvalidValueError, UnreachableError
 from jackcapture.model.results import StreamResult
@@ -63,7 +63,7 @@ async def stream_create(
         )
     if channels is None and not midi:
         raise InvalidValueError(f"{uri}: the number of channels is missing; give 1 to {MAX_CHANNELS}, or MIDI")
-    rate = await _sample_rate(context, sample_rate)
+    rate = await sample_rate_for(context, sample_rate)
     definition = StreamDefinition(
         uri=parsed,
         device_identity=device_identity or device_of(parsed),
@@ -73,8 +73,7 @@ async def stream_create(
         chunk_size_bytes=_default_chunk(midi) if chunk_size_bytes is None else chunk_size_bytes,
         sources=tuple(sources or ()),
     )
-    wanted = PortType.MIDI if midi else PortType.AUDIO
-    check_sources(definition.sources, wanted, await _graph(context) if definition.sources else ())
+    await check_definition(context, definition)
     stream = await context.services.streams.create(definition, retention)
     return (await describe_streams(context, [stream]))[0]
 
@@ -132,7 +131,14 @@ async def reachable_engine(context: Context) -> EngineState | None:
         return None
 
 
-async def _sample_rate(context: Context, wanted: int | None) -> int:
+async def check_definition(context: Context, definition: StreamDefinition) -> None:
+    """Raise `InvalidValueError` if the graph has a source of a new stream that could never be recorded."""
+    if definition.sources:
+        wanted = PortType.AUDIO if definition.is_audio else PortType.MIDI
+        check_sources(definition.sources, wanted, await _graph(context))
+
+
+async def sample_rate_for(context: Context, wanted: int | None) -> int:
     """Give JACK's sample rate, which `wanted` must equal while JACK runs."""
     if wanted is None:
         consequence = "; until then the sample rate is unknown: give it, to define the stream all the same"

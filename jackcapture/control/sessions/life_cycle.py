@@ -19,9 +19,10 @@ from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.sessions.clocks import nominal_clock
 from jackcapture.control.sessions.document import enter_session
 from jackcapture.control.sessions.marks import Marks
+from jackcapture.control.sessions.pre_roll import frame_before, pre_roll_ns, start_before
 from jackcapture.control.sessions.recorded import RecordedRanges
 from jackcapture.control.sessions.settings import session_settings
-from jackcapture.control.streams import NOW, Streams
+from jackcapture.control.streams import Streams
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
 from jackcapture.model.sessions import (
@@ -34,7 +35,7 @@ from jackcapture.model.sessions import (
     SessionMode,
     SessionStatus,
 )
-from jackcapture.model.starts import AtFrame
+from jackcapture.model.starts import AsFarAs, AtFrame, StartMoment
 from jackcapture.model.uris import StreamUri
 from jackcapture.store import Store
 
@@ -44,11 +45,14 @@ log = logging.getLogger(__name__)
 class Sessions:
     """All sessions of the store; methods on the asyncio loop."""
 
-    def __init__(self, store: Store, catalog: Catalog, contents: Contents, streams: Streams) -> None:
+    def __init__(
+        self, store: Store, catalog: Catalog, contents: Contents, streams: Streams, ring_seconds: float
+    ) -> None:
         self._store = store
         self._catalog = catalog
         self._contents = contents
         self._streams = streams
+        self._ring_seconds = ring_seconds
         self._recorded = RecordedRanges(catalog, streams)
         self._marks = Marks(store, catalog, contents, self._recorded)
         # One change at a time: sessions share streams, and whoever stops last ends the take.
@@ -88,7 +92,8 @@ class Sessions:
     async def play(self, session_id: str, at: SegmentClock | None = None) -> Session:
         """Begin the next segment: all streams of the session record from one JACK frame on.
 
-        `at` is a moment of the past, as far as the rings reach, with all clocks there; without it, it is now.
+        `at` is a moment of the past, as far as the rings reach, with all clocks there; without it, it is now, or so
+        long before as the session's `pre_roll_seconds` say and all of its streams reach.
         """
         async with self._changing:
             session = await self._get(session_id)
@@ -100,7 +105,8 @@ class Sessions:
                 )
             streams = [self._streams.get(uri) for uri in session.streams]
             async with self._leased(streams):
-                frame, ranges, begun = await self._begin(streams, None if at is None else at.jack_frame)
+                before_ns = 0 if at is not None else pre_roll_ns(session, self._ring_seconds)
+                frame, ranges, begun = await self._begin(streams, None if at is None else at.jack_frame, before_ns)
                 try:
                     known = [(self._streams.get(it.uri), None, it) for it in ranges]
                     clock = at
@@ -205,11 +211,12 @@ class Sessions:
     # --- begin and end ---
 
     async def _begin(
-        self, streams: list[ManagedStream], at: int | None
+        self, streams: list[ManagedStream], at: int | None, before_ns: int
     ) -> tuple[int, tuple[SegmentRange, ...], list[ManagedStream]]:
         """Have all streams record; give the common first frame, what begins there, and the streams that did not.
 
-        The frame is `at` if that is given. A take that began after it, by others, has what comes from its beginning on.
+        The frame is `at` if that is given; a take that began after it, by others, has what comes from its beginning on.
+        Else it lies up to `before_ns` before now, where all have it.
         """
         idle = [stream for stream in streams if not stream.is_recording]
         recording = {it.uri: it.take for it in streams if it.take is not None and it not in idle}
@@ -221,7 +228,8 @@ class Sessions:
         playing = await asyncio.to_thread(self._catalog.sessions.playing)
         owned = {(it.uri, it.take_number) for it in _running_ranges(playing) if it.is_own}
         if idle:
-            await self._streams.start([stream.uri for stream in idle], NOW if at is None else AtFrame(at))
+            start = await start_before(self._catalog, before_ns, recording) if at is None else AtFrame(at)
+            await self._start(idle, start)
             assert idle[0].take is not None
             frame = idle[0].take.start_frame
         elif at is not None:
@@ -230,6 +238,7 @@ class Sessions:
             frame = min(
                 take.start_frame + states[uri].head_sample - take.first_sample for uri, take in recording.items()
             )
+            frame = await frame_before(self._catalog, frame, before_ns, streams[0].definition.sample_rate, recording)
         ranges = []
         for stream in streams:
             take = stream.take
@@ -242,6 +251,17 @@ class Sessions:
                 SegmentRange(stream.uri, take.number, begins, None, is_own, take.start_frame, take.first_sample)
             )
         return frame, tuple(ranges), idle
+
+    async def _start(self, streams: list[ManagedStream], start: StartMoment) -> None:
+        """Start streams; rather without a pre-roll than not at all."""
+        uris = [stream.uri for stream in streams]
+        try:
+            await self._streams.start(uris, start)
+        except ConflictError as error:
+            if not isinstance(start, AsFarAs) or "oldest_frame" not in error.details:
+                raise
+            log.warning("a segment begins without its pre-roll: %s", error)  # the machine is too busy, or MIDI floods
+            await self._streams.start(uris)
 
     async def _end(self, session: Session, segment: Segment, at: SegmentClock | None = None) -> None:
         """Stop the takes that nobody else records, and enter where the segment ended. May be repeated."""

@@ -79,7 +79,8 @@ class SessionSettings(_Part):
     trigger: TriggerSettings = TriggerSettings()
 
 
-_PARTS = {"request": SessionMode.REQUEST_RESPONSE, "trigger": SessionMode.TRIGGERED}
+MODE_PARTS = {"request": SessionMode.REQUEST_RESPONSE, "trigger": SessionMode.TRIGGERED}
+"""Settings that only one mode has."""
 
 
 def session_settings(settings: Mapping[str, Any]) -> SessionSettings:
@@ -98,16 +99,27 @@ def session_settings(settings: Mapping[str, Any]) -> SessionSettings:
 
 
 def settings_as_json(settings: SessionSettings, mode: SessionMode, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a session of this mode keeps; raises `InvalidValueError` if a part of another mode was given."""
-    for part, of_mode in _PARTS.items():
+    """Give what a session of this mode keeps; raises `InvalidValueError`, with a `key`, if settings do not go together.
+
+    Those are parts of another mode in `given`, and a pre-roll with a transport that is followed.
+    """
+    for part, of_mode in MODE_PARTS.items():
         if part in given and mode is not of_mode:
             raise InvalidValueError(
                 f"{part!r} are settings of the mode {of_mode.value}, and this session is {mode.value}: leave them out, "
                 f"or create it with --mode {of_mode.value}",
                 key=part,
             )
-    values: dict[str, Any] = settings.model_dump(mode="json")
-    unused = {part for part, of_mode in _PARTS.items() if mode is not of_mode}
+    if settings.transport.follow and settings.pre_roll_seconds:
+        raise InvalidValueError(
+            f"pre_roll_seconds = {settings.pre_roll_seconds:g}, and the session follows the transport, so that its "
+            "segments begin on the transport's frame: set it to 0, or do not follow the transport",
+            key="pre_roll_seconds",
+        )
+    values: dict[str, Any] = {
+        name: value for name, value in settings.model_dump(mode="json").items() if name in SessionSettings.model_fields
+    }
+    unused = {part for part, of_mode in MODE_PARTS.items() if mode is not of_mode}
     if not settings.transport.follow:
         unused.add("transport")
     if not settings.pre_roll_seconds:

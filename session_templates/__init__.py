@@ -1,0 +1,1 @@
+"""The session templates that are shipped; README.md tells of them."""
