@@ -35,9 +35,6 @@ NOW = BeforeNow(0)
 
 _NOW_SECONDS = 1.0  # for what is worth nothing later
 
-STOP_LEAD_SECONDS = 0.05
-"""How far ahead the common last frame of several streams lies, so that each is told in time."""
-
 
 class Streams:
     """All streams of the store; methods on the asyncio loop."""
@@ -198,7 +195,7 @@ class Streams:
             if at_frame is None and len(streams) > 1:
                 names = tuple(stream.uri for stream in streams)
                 state = await self._link.request(messages.StateRequest(uris=names, hold=True), messages.EngineState)
-                stop_frame = state.frame + int(STOP_LEAD_SECONDS * state.sample_rate)
+                stop_frame = state.frame  # nothing of it is in chunks yet
             await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams
 

@@ -40,6 +40,9 @@ MAX_STOPS = 64
 HOLD_SECONDS = 5.0
 """How long a ring is held for a start: less than the callback waits for room while JACK freewheels (8 s)."""
 
+MAX_HELD_FILL = 0.5
+"""How full the ring of a take may become while a stop is waited for, unless JACK waits, too."""
+
 STOP_PATIENCE = 2.0
 """Seconds that a stop waits for a spare chunk, or for a JACK server that has stalled, before it ends the take."""
 
@@ -75,7 +78,7 @@ class Recorder:
     def hold(self, frames: int) -> None:
         """Hold what comes, and so many frames of the past, for a start that follows; `HOLD_SECONDS` at most.
 
-        In a take a stop follows: in a freewheel nothing past this moment is moved until then.
+        In a take a stop follows: nothing past this moment is moved until then.
         """
         source = self._input
         if source is None or source.clock is None:
@@ -84,10 +87,8 @@ class Recorder:
         if self._take is None:
             oldest_frame = source.feed.hold(max(0, frame - frames))
             self.state = replace(self.state, oldest_frame=oldest_frame)
-        elif _is_freewheeling(source):
-            self._held_frame = frame
         else:
-            return
+            self._held_frame = frame
         self._held_until = time.monotonic() + HOLD_SECONDS
 
     def start(self, path: str, start_frame: int, take_number: int, first_sample: int) -> None:
@@ -258,7 +259,7 @@ class Recorder:
         """Let go of what is held, if no start or stop came in time, or if it fills the ring and JACK does not wait."""
         if not self._held_until:
             return
-        is_short = self._take is not None or source.feed.is_nearly_full()
+        is_short = source.feed.is_nearly_full() if self._take is None else source.feed.ring.fill > MAX_HELD_FILL
         if time.monotonic() > self._held_until or (is_short and not _is_freewheeling(source)):
             self._held_until, self._held_frame = 0.0, None
             if self._take is None:

@@ -170,19 +170,11 @@ def test_a_start_that_is_refused_lets_go(rig: Rig) -> None:
     assert finish(rig)[0] == rig.harness.frame
 
 
-def test_a_take_that_runs_is_not_touched(rig: Rig) -> None:
+@pytest.mark.parametrize("freewheels", [0, 1])
+def test_a_take_waits_for_its_stop(rig: Rig, freewheels: int) -> None:
     rig.start()
     start_frame = rig.recorder.state.start_frame
-    pass_frames(rig, PERIOD)
-    rig.hold(0)
-    pass_frames(rig, PERIOD)
-    assert finish(rig) == (start_frame, start_frame + 2 * PERIOD)
-
-
-def test_a_take_in_a_freewheel_waits_for_its_stop(rig: Rig) -> None:
-    rig.start()
-    start_frame = rig.recorder.state.start_frame
-    lib.jc_freewheel(1, rig.harness.core)
+    lib.jc_freewheel(freewheels, rig.harness.core)
     pass_frames(rig, 2 * PERIOD)
     rig.hold(0)
     pass_frames(rig, 5 * PERIOD)
@@ -190,6 +182,19 @@ def test_a_take_in_a_freewheel_waits_for_its_stop(rig: Rig) -> None:
     rig.stop(start_frame + 3 * PERIOD + 7)
     assert rig.stopped
     assert rig.check_take() == (start_frame, start_frame + 3 * PERIOD + 7)
+
+
+def test_in_real_time_a_take_goes_on_before_its_ring_is_full(rig: Rig) -> None:
+    rig.start()
+    start_frame = rig.recorder.state.start_frame
+    rig.hold(0)
+    pass_frames(rig, CAPACITY // 2)
+    assert rig.recorder.state.head_sample == 0
+    for _ in range(8):
+        rig.recorder.add_spare(rig.chunk())
+        pass_frames(rig, CAPACITY // 4)
+    assert rig.attached.lost == []
+    assert finish(rig) == (start_frame, rig.harness.frame)
 
 
 def test_a_take_goes_on_if_its_stop_does_not_come_in_time(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
