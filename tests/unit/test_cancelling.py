@@ -352,6 +352,6 @@ def test_a_check_that_is_cancelled_says_why_and_calls_nothing_damaged(tmp_path: 
 def test_which_operations_can_be_cancelled() -> None:
     """What starts, stops or changes something goes on to its end: half of it would help nobody."""
     assert {name for name, found in OPERATIONS.items() if found.cancellable} == {
-        "artifact_materialise", "artifact_read", "artifact_save", "grab", "midi_send", "session_export", "store_check",
-        "store_gc", "stream_overview", "stream_slice", "stream_waveform",
+        "artifact_materialise", "artifact_read", "artifact_save", "grab", "midi_send", "session_export",
+        "session_request", "store_check", "store_gc", "stream_overview", "stream_slice", "stream_waveform",
     }  # fmt: skip

@@ -187,7 +187,7 @@ class Slicer:
             bytes=result.bytes,
             created_at_ns=time.time_ns(),
             stream_uri=result.stream_uri,
-            parents=(request.stream.record.definition_artifact,),
+            parents=(request.stream.record.definition_artifact, *request.parents),
             metadata={
                 "asked": request.asked,
                 "sample_range": list(result.sample_range),
@@ -212,6 +212,7 @@ class Slicer:
                 },
                 "clocks": self._clocks(excerpt),
                 **noted,
+                **request.noted,
             },
         )
 

@@ -1,0 +1,121 @@
+"""Instruments that answer MIDI with sound: one that clicks, exactly, and fluidsynth."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from parts.jackd import JackServer, dying_with_us
+from parts.part import Part
+
+SOUND_FONT = Path("/usr/share/sounds/sf2/TimGM6mb.sf2")
+HAS_FLUIDSYNTH = shutil.which("fluidsynth") is not None and SOUND_FONT.exists()
+
+
+class ClickResponder(Part):
+    """A running `click_responder` (see click_responder.c), as a context manager: a click `delay` frames after a note."""
+
+    def __init__(
+        self,
+        program: Path,
+        server: JackServer | str | None,
+        delay: int,
+        *,
+        length: int = 1,
+        hum: float = 0.0,
+        name: str = "clicks",
+    ) -> None:
+        options = ["--delay", str(delay), "--length", str(length), "--hum", str(hum)]
+        super().__init__(program, server, name, options)
+        self.input = f"{name}:in"
+        self.output = f"{name}:out"
+
+    @property
+    def notes(self) -> int:
+        """How many notes it has heard."""
+        return int(self.ask("notes"))
+
+
+class StartClickResponder(Protocol):
+    """What the fixture `click_responder` gives: starts a ClickResponder that is stopped when the test is over."""
+
+    def __call__(
+        self, server: JackServer, delay: int, *, length: int = 1, hum: float = 0.0, name: str = "clicks"
+    ) -> ClickResponder: ...
+
+
+class Fluidsynth:
+    """fluidsynth on a JACK server, as a context manager: it renders in JACK's own cycle, without reverb and chorus.
+
+    It connects nothing by itself. Its buffer is one of 64 frames, the least that it takes.
+    """
+
+    BUFFER = 64
+
+    def __init__(self, server: JackServer, name: str = "fluidsynth") -> None:
+        self.name = name
+        self.input = f"{name}:midi_00"
+        self.outputs = [f"{name}:left", f"{name}:right"]
+        self._server = server
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        command = ["fluidsynth", "-a", "jack", "-m", "jack", "-i", "-s", "-r", str(self._server.rate), "-z", "64"]
+        command += ["-R", "0", "-C", "0", "-g", "1"]
+        for setting in (
+            f"audio.jack.server={self._server.name}",
+            f"midi.jack.server={self._server.name}",
+            f"audio.jack.id={self.name}",
+            f"midi.jack.id={self.name}",
+            "audio.jack.autoconnect=0",
+            "midi.autoconnect=0",
+            "shell.port=0",
+        ):
+            command += ["-o", setting]
+        self._process = subprocess.Popen(
+            [*dying_with_us(), *command, str(SOUND_FONT)],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "JACK_NO_START_SERVER": "1"},
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+    @property
+    def log(self) -> str:
+        """What it has written."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
+
+    def wait_for_ports(self, ports: "Ports", patience: float = 20.0) -> None:
+        """Wait until its ports stand in the graph. Raises RuntimeError, with its log, if they do not come."""
+        deadline = time.monotonic() + patience
+        while not {self.input, *self.outputs} <= (seen := ports()):
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"fluidsynth has no ports, but {sorted(seen)}; it says:\n{self.log}")
+            time.sleep(0.02)
+
+
+class Ports(Protocol):
+    """Names the ports of a JACK graph."""
+
+    def __call__(self) -> set[str]: ...
