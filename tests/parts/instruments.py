@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -17,7 +16,7 @@ HAS_FLUIDSYNTH = shutil.which("fluidsynth") is not None and SOUND_FONT.exists()
 
 
 class ClickResponder(Part):
-    """A running `click_responder` (see click_responder.c), as a context manager: a click `delay` frames after a note."""
+    """A `click_responder` (see click_responder.c), as a context manager: it clicks `delay` frames after a note."""
 
     def __init__(
         self,
@@ -64,9 +63,9 @@ class Fluidsynth:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        command = ["fluidsynth", "-a", "jack", "-m", "jack", "-i", "-s", "-r", str(self._server.rate), "-z", "64"]
-        command += ["-R", "0", "-C", "0", "-g", "1"]
+        self._log = tempfile.TemporaryFile()
+        command = ["fluidsynth", "-a", "jack", "-m", "jack", "-r", str(self._server.rate)]
+        command += ["-z", str(self.BUFFER), "-R", "0", "-C", "0", "-g", "1"]
         for setting in (
             f"audio.jack.server={self._server.name}",
             f"midi.jack.server={self._server.name}",
@@ -74,12 +73,11 @@ class Fluidsynth:
             f"midi.jack.id={self.name}",
             "audio.jack.autoconnect=0",
             "midi.autoconnect=0",
-            "shell.port=0",
         ):
             command += ["-o", setting]
         self._process = subprocess.Popen(
             [*dying_with_us(), *command, str(SOUND_FONT)],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it reads commands, and ends when there can be no more
             stdout=self._log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "JACK_NO_START_SERVER": "1"},
@@ -105,17 +103,8 @@ class Fluidsynth:
         size = os.fstat(self._log.fileno()).st_size
         return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
 
-    def wait_for_ports(self, ports: "Ports", patience: float = 20.0) -> None:
-        """Wait until its ports stand in the graph. Raises RuntimeError, with its log, if they do not come."""
-        deadline = time.monotonic() + patience
-        while not {self.input, *self.outputs} <= (seen := ports()):
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"fluidsynth has no ports, but {sorted(seen)}; it says:\n{self.log}")
-            time.sleep(0.02)
 
+class StartFluidsynth(Protocol):
+    """What the fixture `fluidsynth` gives: starts a Fluidsynth that is stopped when the test is over."""
 
-class Ports(Protocol):
-    """Names the ports of a JACK graph."""
-
-    def __call__(self) -> set[str]: ...
+    def __call__(self, server: JackServer, *, name: str = "fluidsynth") -> Fluidsynth: ...

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jackcapture.control.sessions.settings import session_settings
+from jackcapture.model.latency_results import LatencyResult
+from jackcapture.model.request_results import AnswerResult, RequestResult, SoundResult
 from jackcapture.model.requests import Answer, EndedBy, Request
-from jackcapture.model.results import LatencyResult
-from jackcapture.model.session_results import AnswerResult, RequestResult, SoundResult
 from jackcapture.model.times import iso
 
 _DECIMALS = 3  # of milliseconds
@@ -67,7 +67,7 @@ def _hint(request: Request, settings: Mapping[str, Any]) -> str | None:
     if all(answer.first_frame is None for answer in request.answers):
         hints.append(
             f"no stream had a sample of {asked.threshold_db:g} dBFS or a MIDI message after the first note: look "
-            f"whether {', '.join(request.to)} answers on that MIDI channel, and whether its outputs are sources of the streams"
+            f"whether {', '.join(request.to)} answers on that MIDI channel, and is a source of the streams"
         )
     if request.ended_by is EndedBy.MAXIMUM:
         hints.append(

@@ -13,7 +13,7 @@ from jackcapture.control.sessions.request_content import (
     content_of_notes,
 )
 from jackcapture.errors import InvalidValueError
-from jackcapture.model.session_results import RequestResult
+from jackcapture.model.request_results import RequestResult
 
 
 @operation(cancellable=True)

@@ -26,8 +26,9 @@ from jackcapture.control.slices.virtual import read_document, render_document
 from jackcapture.errors import ConflictError
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.latency_results import LatencyResult
 from jackcapture.model.progress import Progress
-from jackcapture.model.results import GapResult, LatencyResult, SliceResult, WallClockRange
+from jackcapture.model.results import GapResult, SliceResult, WallClockRange
 from jackcapture.model.retention import Hold, HolderKind
 from jackcapture.model.takes import ClockSnapshot
 from jackcapture.model.times import iso
