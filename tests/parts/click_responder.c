@@ -3,16 +3,16 @@
  *
  *     click_responder [--server NAME] --name CLIENT --delay FRAMES [--length FRAMES] [--hum LEVEL]
  *
- * registers the MIDI input "in" and the audio output "out". A note on at the frame f of a cycle makes the `length`
- * samples (1) from f + delay on 0.5; a note off and all else make nothing. Between clicks it is silent, or hums: every
- * sample is `level`. See part.h for "ready" and ends. The command "notes" is answered by the number of notes heard.
+ * registers the MIDI input "in", the audio output "out" and the MIDI output "thru", which repeats at once all that comes
+ * in. A note on at the frame f of a cycle makes the `length` samples (1) from f + delay on 0.5; a note off and all else
+ * make nothing. Between clicks it is silent, or hums: every sample is `level`. See part.h for "ready" and ends. The command "notes" is answered by the number of notes heard.
  */
 #include "part.h"
 
 enum { MAX_CLICKS = 4096 };
 
 static struct part part = { .program = "click_responder" };
-static jack_port_t *in, *out;
+static jack_port_t *in, *out, *thru;
 static uint32_t delay, length = 1;
 static float hum;
 static uint64_t now;                /* frames since the first cycle */
@@ -26,10 +26,15 @@ static int process(jack_nframes_t frames, void *arg)
 	part_is_called(&part);
 	float *to = jack_port_get_buffer(out, frames);
 	void *from = jack_port_get_buffer(in, frames);
+	void *through = jack_port_get_buffer(thru, frames);
 	jack_midi_event_t event;
 
+	jack_midi_clear_buffer(through);
 	for (uint32_t i = 0; i < jack_midi_get_event_count(from); i++) {
-		if (jack_midi_event_get(&event, from, i) || event.size != 3 || (event.buffer[0] & 0xF0) != 0x90)
+		if (jack_midi_event_get(&event, from, i))
+			continue;
+		jack_midi_event_write(through, event.time, event.buffer, event.size);
+		if (event.size != 3 || (event.buffer[0] & 0xF0) != 0x90)
 			continue;
 		if (!event.buffer[2] || count == MAX_CLICKS)
 			continue;
@@ -83,6 +88,7 @@ int main(int argc, char **argv)
 	jack_set_process_callback(part.client, process, NULL);
 	in = part_port(&part, "in", JACK_MIDI, JackPortIsInput | JackPortIsTerminal);
 	out = part_port(&part, "out", JACK_AUDIO, JackPortIsOutput | JackPortIsTerminal);
+	thru = part_port(&part, "thru", JACK_MIDI, JackPortIsOutput | JackPortIsTerminal);
 	part_activate(&part);
 
 	const int end = part_run(&part, command, NULL);

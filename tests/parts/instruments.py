@@ -8,6 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
+import mido
+import numpy as np
+import soundfile
+
 from parts.jackd import JackServer, dying_with_us
 from parts.part import Part
 
@@ -32,6 +36,7 @@ class ClickResponder(Part):
         super().__init__(program, server, name, options)
         self.input = f"{name}:in"
         self.output = f"{name}:out"
+        self.thru = f"{name}:thru"
 
     @property
     def notes(self) -> int:
@@ -60,12 +65,12 @@ class Fluidsynth:
         self.input = f"{name}:midi_00"
         self.outputs = [f"{name}:left", f"{name}:right"]
         self._server = server
+        self._sound = ["-r", str(server.rate), "-z", str(self.BUFFER), "-R", "0", "-C", "0", "-g", "1"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         self._log = tempfile.TemporaryFile()
-        command = ["fluidsynth", "-a", "jack", "-m", "jack", "-r", str(self._server.rate)]
-        command += ["-z", str(self.BUFFER), "-R", "0", "-C", "0", "-g", "1"]
+        command = ["fluidsynth", "-a", "jack", "-m", "jack", *self._sound]
         for setting in (
             f"audio.jack.server={self._server.name}",
             f"midi.jack.server={self._server.name}",
@@ -96,6 +101,20 @@ class Fluidsynth:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+    def latency(self, key: int, threshold: float, folder: Path) -> int:
+        """How many frames after the cycle in which a drum's note is taken its sound is at a threshold.
+
+        As a file shows that it renders: a note at its begin is taken in the first cycle.
+        """
+        on = mido.Message("note_on", channel=9, note=key, velocity=100)
+        track = mido.MidiTrack([on, mido.Message("note_off", channel=9, note=key, time=24_000)])
+        mido.MidiFile(ticks_per_beat=24_000, tracks=[track]).save(folder / "latency.mid")
+        command = ["fluidsynth", "-q", "-n", "-i", *self._sound, "-O", "float", "-T", "wav"]
+        command += ["-F", str(folder / "latency.wav"), str(SOUND_FONT), str(folder / "latency.mid")]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+        samples = soundfile.read(folder / "latency.wav", dtype="float32", always_2d=True)[0]
+        return int(np.argmax(np.abs(samples).max(axis=1) >= threshold))
 
     @property
     def log(self) -> str:
