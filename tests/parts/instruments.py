@@ -103,9 +103,9 @@ class Fluidsynth:
         self._log.close()
 
     def latency(self, key: int, threshold: float, folder: Path) -> int:
-        """How many frames after the cycle in which a drum's note is taken its sound is at a threshold.
+        """How many frames after a drum's note its sound is at a threshold, as a file shows that it renders.
 
-        As a file shows that it renders: a note at its begin is taken in the first cycle.
+        One buffer of that is the file's: what plays it is a buffer ahead of what it renders.
         """
         on = mido.Message("note_on", channel=9, note=key, velocity=100)
         track = mido.MidiTrack([on, mido.Message("note_off", channel=9, note=key, time=24_000)])
