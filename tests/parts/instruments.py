@@ -100,6 +100,8 @@ class Fluidsynth:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         self._log.close()
 
     def latency(self, key: int, threshold: float, folder: Path) -> int:

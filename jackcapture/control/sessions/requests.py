@@ -249,7 +249,7 @@ class Requests:
             if self._is_ending():
                 raise OperationCancelledError("session_request is cancelled: control ends", operation="session_request")
             engine = await self._engine_at(rate)
-            sending.look(engine)
+            sending.look(engine.midi_outputs)
             now = (await self._get(session.id)).segments[segment.number - 1]
             await listening.listen(now.ranges, caller.cut)
             ended = listening.ended(sending.last_event_frame, is_stopped=not now.is_running)

@@ -1,12 +1,13 @@
 """The messages of a request on their way: how far the engine is with them, and the frames at which they were sent."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from jackcapture.control.engine_link import EngineLink
 from jackcapture.control.sessions.request_content import RequestContent
 from jackcapture.errors import ConflictError, UnreachableError
 from jackcapture.model.requests import Request
-from jackcapture.protocol.messages import AT_ONCE, EngineState, MidiEvent, MidiOutputState, MidiSend
+from jackcapture.protocol.messages import AT_ONCE, MidiEvent, MidiOutputState, MidiSend
 
 
 @dataclass(slots=True)
@@ -41,12 +42,12 @@ class Sending:
         """The frame at which the last message was sent; None as long as it was not."""
         return self.frame_of(self.events - 1) if self.sent == self.events else None
 
-    def look(self, engine: EngineState) -> None:
-        """Take note of the engine's state.
+    def look(self, outputs: Iterable[MidiOutputState]) -> None:
+        """Take note of the state of the engine's outputs.
 
         Raises `UnreachableError` if the engine knows nothing of it any more, `ConflictError` if it was not all sent.
         """
-        state = next((it for it in engine.midi_outputs if it.output == self.output), None)
+        state = next((it for it in outputs if it.output == self.output), None)
         if state is None or state.start_frame != self.start_frame:
             raise UnreachableError(
                 f"the engine died while it sent request {self.number}: {self.sent} of {self.events} messages are sent"
