@@ -293,6 +293,12 @@ def test_who_cancels_a_request_keeps_what_was_recorded(
             lambda: status_of(second, session), lambda it: it["status"] == "stopped", "its segment has ended"
         )
         check_ended(second, ended, 6, "failed")
+        with RunningRequest(rig, second.open_session(session.id), long) as running:
+            assert rig.stop() == 0
+    assert running.error is not None
+    with rig.start().client() as third:
+        check_ended(third, status_of(third, session), 7, "cancelled")
+        assert status_of(third, session)["status"] == "stopped"
 
 
 def status_of(client: Client, session: Session) -> dict[str, Any]:

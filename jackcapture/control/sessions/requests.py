@@ -79,7 +79,12 @@ class Requests:
         self._link = link
         self._artifacts = artifacts
         self._is_ending = is_ending
-        self._under_way: dict[str, _Claim] = {}
+        # Before anybody can send another: it would not be told from those that an earlier control has left.
+        self._left = catalog.requests.running()
+        self._under_way = {
+            session_id: _Claim(session_id, request.number, request.output, request.to)
+            for session_id, request in self._left
+        }
 
     async def request(
         self,
@@ -122,18 +127,17 @@ class Requests:
 
     async def keep(self) -> None:
         """End what an earlier control has left, then wait for nothing; never returns."""
-        left = await asyncio.to_thread(self._catalog.requests.running)
-        for session_id, request in left:
-            self._under_way[session_id] = _Claim(session_id, request.number, request.output, request.to)
-        while left:
-            session_id, request = left[0]
-            try:
-                await self._end_interrupted(session_id, request)
-            except JackCaptureError as error:
-                log.warning("request %d of %s, left by an earlier control: %s", request.number, session_id, error)
+        for session_id, request in self._left:
+            while True:
+                try:
+                    await self._end_interrupted(session_id, request)
+                    break
+                except JackCaptureError as error:
+                    log.warning("request %d of %s, left by an earlier control: %s", request.number, session_id, error)
+                except Exception:
+                    log.exception("while ending what an earlier control has left")
                 await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            del self._under_way[session_id], left[0]
+            del self._under_way[session_id]
         await asyncio.Event().wait()
 
     async def _end_interrupted(self, session_id: str, request: Request) -> None:
@@ -249,7 +253,8 @@ class Requests:
             if self._is_ending():
                 raise OperationCancelledError("session_request is cancelled: control ends", operation="session_request")
             engine = await self._engine_at(rate)
-            sending.look(engine.midi_outputs)
+            if not sending.is_done:  # then others may use the output
+                sending.look(engine.midi_outputs)
             now = (await self._get(session.id)).segments[segment.number - 1]
             await listening.listen(now.ranges, caller.cut)
             ended = listening.ended(sending.last_event_frame, is_stopped=not now.is_running)
@@ -277,7 +282,7 @@ class Requests:
         self, sending: Sending, listening: Listening, settings: RequestSettings, rate: int, caller: Caller
     ) -> None:
         last = sending.last_event_frame
-        if last is None or not sending.is_done:
+        if last is None:
             caller.progress(sending.sent, sending.events, "events")
         else:
             caller.progress(max(0, listening.heard - last), int(settings.max_seconds * rate), "frames")
