@@ -13,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jackcapture.catalog import Catalog
+from jackcapture.control.documents import rendered
 from jackcapture.control.maintenance.request_reading import RequestPart
+from jackcapture.control.maintenance.session_reading import read_session
 from jackcapture.control.operations.describe_requests import describe_request
 from jackcapture.control.sessions.answers import Span, Spans, amplitude_of, end_of_answer
+from jackcapture.control.sessions.document import render_session
 from jackcapture.control.sessions.request_content import (
     MAX_EVENTS,
     ContentLimits,
@@ -316,3 +319,43 @@ def test_requests_in_the_catalog(catalog: Catalog) -> None:
         catalog.requests.add("session-2", REQUEST)
     catalog.sessions.delete("session-1")
     assert catalog.requests.artifacts("session-1", 1) == []
+
+
+# --- in the document of a session ---
+
+
+def closed(*requests: Request) -> Session:
+    segment = Segment(1, SegmentClock(5, 6), SegmentClock(7, 8), ())
+    status = SessionStatus.CLOSED
+    return Session("s", "x", SessionMode.REQUEST_RESPONSE, status, 1, 2, (URI,), (segment,), requests=requests)
+
+
+def document(*requests: Request) -> bytes:
+    return rendered(render_session("5e0c7a3c-0000-4000-8000-000000000001", closed(*requests), ["ab" * 32]))
+
+
+def test_a_document_tells_of_requests() -> None:
+    assert [it.request for it in read_session(document(REQUEST)).requests] == [REQUEST]
+    cancelled = Request(2, 1, False, "request", (), RATE, 2, 5, EndedBy.CANCELLED)
+    assert [it.request for it in read_session(document(REQUEST, cancelled)).requests] == [REQUEST, cancelled]
+    without = json.loads(document())
+    del without["requests"]  # of a session that was closed before there were any
+    assert read_session(rendered(without)).requests == ()
+
+
+@pytest.mark.parametrize(
+    ("requests", "message"),
+    [
+        ([replace(REQUEST, segment=2)], "the request 1 is in no segment"),
+        ([REQUEST, REQUEST], "the request 1 is there more than once"),
+        ([replace(REQUEST, ended_by=None)], "ended_by"),
+        ([replace(REQUEST, content_hash="../x")], "content_hash"),
+        ([replace(REQUEST, artifact_id="request-'; DROP")], "artifact_id"),
+        ([replace(REQUEST, answers=(replace(REQUEST.answers[0], uri=parse_stream_uri("stream://a/b")),))], "no answer"),
+        ([replace(REQUEST, answers=(replace(REQUEST.answers[0], from_sample=9000),))], "no answer of its streams"),
+        ([replace(REQUEST, sample_rate=0)], "sample_rate"),
+    ],
+)
+def test_a_document_that_does_not_hold_up(requests: list[Request], message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        read_session(document(*requests))
