@@ -182,6 +182,7 @@ class Requests:
     @contextlib.asynccontextmanager
     async def _segment(self, session: Session) -> AsyncIterator[tuple[Segment, bool]]:
         """Give the segment that runs, or one that is begun, which then ends with the block, whatever happens."""
+        session = await self._get(session.id)  # it may have been played or stopped since
         is_own = session.running is None
         if is_own:
             session = await self._sessions.play(session.id)
