@@ -251,13 +251,13 @@ class Requests:
         listening = Listening(self._catalog, self._streams, self._artifacts.scan, settings, rate)
         listening.begin(segment.ranges, sending.start_frame)
         while True:
-            if self._is_ending():
-                raise OperationCancelledError("session_request is cancelled: control ends", operation="session_request")
             engine = await self._engine_at(rate)
             if not sending.is_done:  # then others may use the output
                 sending.look(engine.midi_outputs)
             now = (await self._get(session.id)).segments[segment.number - 1]
             await listening.listen(now.ranges, caller.cut)
+            if self._is_ending():  # which ends all takes, and so must be looked at after them
+                raise OperationCancelledError("session_request is cancelled: control ends", operation="session_request")
             ended = listening.ended(sending.last_event_frame, is_stopped=not now.is_running)
             if ended is not None:
                 break
