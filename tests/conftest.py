@@ -23,6 +23,7 @@ from parts.disturbers import (
     StartLateClient,
     StartLatentSource,
 )
+from parts.instruments import ClickResponder, Fluidsynth, StartClickResponder, StartFluidsynth
 from parts.jackd import JackServer, StartServer
 from parts.kept_store import KeptStore, make_store
 from parts.midi import MidiSink, MidiSource, RawEvent, StartMidiSink, StartMidiSource
@@ -240,6 +241,31 @@ def command_line() -> Iterator[CommandLine]:
     """What runs commands as processes, quickly."""
     with CommandLine() as command_line:
         yield command_line
+
+
+@pytest.fixture
+def click_responder(start_jack_server: StartServer, program: Callable[[str], Path]) -> Iterator[StartClickResponder]:
+    """A function that starts an instrument with ClickResponder's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer, delay: int, *, length: int = 1, hum: float = 0.0, name: str = "clicks"
+        ) -> ClickResponder:
+            made = ClickResponder(program("click_responder"), server, delay, length=length, hum=hum, name=name)
+            return stack.enter_context(made)
+
+        yield start
+
+
+@pytest.fixture
+def fluidsynth(start_jack_server: StartServer) -> Iterator[StartFluidsynth]:
+    """A function that starts a fluidsynth on a server; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(server: JackServer, *, name: str = "fluidsynth") -> Fluidsynth:
+            return stack.enter_context(Fluidsynth(server, name))
+
+        yield start
 
 
 @pytest.fixture

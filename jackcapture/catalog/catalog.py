@@ -11,6 +11,7 @@ from jackcapture.catalog import rows
 from jackcapture.catalog.connections import Connections, translated
 from jackcapture.catalog.keeping import Keeping, insert_holds
 from jackcapture.catalog.migration import migrate
+from jackcapture.catalog.requests import RequestRows
 from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 from jackcapture.catalog.sessions import SessionRows
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
@@ -30,6 +31,9 @@ class Catalog:
     sessions: SessionRows
     """Sessions, their segments and marks."""
 
+    requests: RequestRows
+    """Requests of sessions, as they begin and end."""
+
     def __init__(self, path: str, store_uuid: str) -> None:
         """Open or make the catalog; raises `StorageDamagedError` if it is another store's or a newer version's."""
         self._connections = Connections(path)
@@ -39,6 +43,7 @@ class Catalog:
             self._check_identity(path, store_uuid)
             self.keeping = Keeping(self._connections)
             self.sessions = SessionRows(self._connections)
+            self.requests = RequestRows(self._connections)
         except BaseException:
             self._connections.close()
             raise

@@ -11,6 +11,7 @@ from jackcapture.catalog import rows
 from jackcapture.catalog.connections import translated
 from jackcapture.catalog.keeping import insert_holds
 from jackcapture.catalog.migration import migrate
+from jackcapture.catalog.requests import insert_request
 from jackcapture.catalog.sessions import insert_mark, insert_relocation, insert_segment, insert_session
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes
@@ -83,6 +84,11 @@ class NewCatalog:
         with translated(self.path):
             rows.insert_artifact(self._db, artifact)
             insert_holds(self._db, holds)
+
+    def has_artifact(self, artifact_id: str) -> bool:
+        """Tell whether an artifact is entered."""
+        with translated(self.path):
+            return self._db.execute("SELECT 1 FROM artifacts WHERE id = ?", (artifact_id,)).fetchone() is not None
 
     def has_stream(self, uri: StreamUri) -> bool:
         """Tell whether a stream is entered."""
@@ -232,7 +238,7 @@ class NewCatalog:
             return [row[0] for row in found]
 
     def add_session(self, session: Session) -> None:
-        """Enter a session whose streams and takes are entered, with its segments, marks, relocations and holds."""
+        """Enter a session whose streams and takes are entered, with its segments, marks, requests and holds."""
         with translated(self.path):
             number = insert_session(self._db, session)
             for segment in session.segments:
@@ -241,6 +247,8 @@ class NewCatalog:
                 insert_mark(self._db, number, mark)
             for relocation in session.relocations:
                 insert_relocation(self._db, number, relocation)
+            for request in session.requests:
+                insert_request(self._db, number, request)
 
     def is_known(self, content_hash: str) -> bool:
         """Tell whether a row needs this content."""

@@ -222,3 +222,13 @@ CREATE TABLE relocations (
     PRIMARY KEY (session, segment, jack_frame),
     FOREIGN KEY (session, segment) REFERENCES segments (session, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Requests of sessions: MIDI that was sent in a segment, and its answers.
+CREATE TABLE requests (
+    session INTEGER NOT NULL,
+    number INTEGER NOT NULL,                -- in the session, from 1
+    segment INTEGER NOT NULL,
+    request TEXT NOT NULL,                  -- JSON: all of it; its ended_by is null while it runs
+    PRIMARY KEY (session, number),
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT, WITHOUT ROWID;

@@ -13,6 +13,7 @@ from typing import Any
 from jackcapture.catalog import rows
 from jackcapture.catalog.connections import Connections
 from jackcapture.catalog.keeping import insert_holds
+from jackcapture.catalog.requests import requests_of
 from jackcapture.errors import ConflictError, NotFoundError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.places import MAX_SAMPLE_POSITION
@@ -131,7 +132,15 @@ class SessionRows:
         """Remove a session, let go of what it holds, and mark its documents, whose content is then to be removed."""
         with self._connections.write() as db:
             session = _row(db, session_id)["number"]
-            for table in ("mark_positions", "marks", "relocations", "segment_ranges", "segments", "session_streams"):
+            for table in (
+                "requests",
+                "mark_positions",
+                "marks",
+                "relocations",
+                "segment_ranges",
+                "segments",
+                "session_streams",
+            ):
                 db.execute(f"DELETE FROM {table} WHERE session = ?", (session,))  # noqa: S608 - fixed names
             db.execute("DELETE FROM sessions WHERE number = ?", (session,))
             db.execute("DELETE FROM holds WHERE kind = ? AND holder = ?", (HolderKind.SESSION, session_id))
@@ -409,6 +418,7 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         ),
         json.loads(row["settings"]),
         tuple(Relocation(it["segment"], _clock(it["clocks"]), it["from_frame"], it["mark"]) for it in relocations),
+        requests_of(db, row["number"]),
     )
 
 

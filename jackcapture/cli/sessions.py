@@ -1,5 +1,6 @@
 """Commands on sessions."""
 
+import re
 import tomllib
 from typing import Annotated, Any
 
@@ -9,6 +10,8 @@ from jackcapture.cli import text, text_of_templates
 from jackcapture.cli.session import absolute, call, show
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.template_results import template_argument
+
+_NOTE = re.compile(r"([0-9]{1,3})(?:@([0-9]+(?:\.[0-9]+)?))?(?::([0-9]+(?:\.[0-9]+)?))?")
 
 Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
 
@@ -23,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
         ("stop", _stop),
         ("close", _close),
         ("mark", _mark),
+        ("request", _request),
         ("export", _export),
         ("list", _list),
         ("status", _status),
@@ -138,6 +142,38 @@ def _mark(
 ) -> None:
     """Name a moment of the session, now or in the past."""
     show(call("session_mark", session_id=session_id, name=name, at=at, stream=stream), text.mark)
+
+
+def _request(
+    session_id: Id,
+    file: Annotated[str | None, typer.Argument(help="A MIDI file.")] = None,
+    artifact: Annotated[str | None, typer.Option(help="In place of it: an artifact that is one.")] = None,
+    notes: Annotated[
+        str | None,
+        typer.Option(help="In place of it: NOTE[@MS][:MS] with when it begins and how long it lasts, '60 64@500:250'."),
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option(help="A MIDI input, or a pattern over them, in place of the session's request.to."),
+    ] = None,
+) -> None:
+    """Send MIDI to an instrument and keep what the streams have of its answer, until that has decayed."""
+    arguments: dict[str, Any] = {"file": absolute(file), "artifact_id": artifact, "to": port}
+    if notes is not None:
+        arguments["notes"] = [_note(word) for word in notes.split()]
+    show(call("session_request", session_id=session_id, **arguments), text.request)
+
+
+def _note(word: str) -> dict[str, Any]:
+    found = _NOTE.fullmatch(word)
+    if found is None:
+        raise InvalidValueError(
+            f"{word!r} is no note: write its number, when it begins and how long it lasts in milliseconds, as in "
+            "60@500:250",
+            note=word,
+        )
+    times = {"ms": found[2], "duration_ms": found[3]}
+    return {"note": int(found[1])} | {name: float(value) for name, value in times.items() if value is not None}
 
 
 def _export(

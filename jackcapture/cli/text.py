@@ -315,6 +315,8 @@ def session(result: dict[str, Any]) -> None:
             print(f"    {uri} {first} to {'now' if last is None else last}")
     for found in result["marks"]:
         mark(found, indent="  ")
+    for found in result["requests"]:
+        request(found, indent="  ")
 
 
 def mark(result: dict[str, Any], indent: str = "") -> None:
@@ -322,6 +324,24 @@ def mark(result: dict[str, Any], indent: str = "") -> None:
     print(f"{indent}mark {result['name']}: {result['wall_clock']}, in segment {result['segment']}")
     for uri, position in result["positions"].items():
         print(f"{indent}  {uri} {position}")
+
+
+def request(result: dict[str, Any], indent: str = "") -> None:
+    """Print one request and its answer."""
+    late = f", {result['late_count']} of them late" if result["late_count"] else ""
+    ended = result["ended_by"] or "under way"
+    print(
+        f"{indent}request {result['number']}: {result['sent']} of {result['events']} messages{late} to "
+        f"{', '.join(result['to'])}, in segment {result['segment']}; {ended}"
+    )
+    if result["artifact_id"] is not None:
+        print(f"{indent}  sent {result['artifact_id']}")
+    for answer in result["answers"]:
+        sound = answer["first_sound"]
+        first = "nothing" if sound is None else f"first after {sound['ms']:g} ms ({sound['frames']} frames)"
+        print(f"{indent}  {answer['stream_uri']} {answer['artifact_id']}: {first}")
+    if result["hint"] is not None:
+        print(f"{indent}  {result['hint']}")
 
 
 def export(result: dict[str, Any]) -> None:

@@ -53,6 +53,30 @@ class Session:
         """
         return self._do("session_mark", name=name, at=at, stream=stream)
 
+    def request(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        artifact: str | None = None,
+        notes: list[dict[str, Any]] | None = None,
+        to: list[str] | None = None,
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Send a MIDI file, an artifact or notes, and keep the answer of every stream, until that has decayed.
+
+        Notes are such as {"note": 60, "ms": 0, "duration_ms": 500, "velocity": 100, "channel": 1}, of which only the
+        first is needed. `to` are MIDI inputs or patterns, in place of the session's own. Raises `ConflictError` if
+        another request of it is under way.
+        """
+        return self._do(
+            "session_request",
+            progress=progress,
+            file=None if path is None else os.path.abspath(path),
+            artifact_id=artifact,
+            notes=notes,
+            to=to,
+        )
+
     def status(self) -> dict[str, Any]:
         """Give the session with its segments, marks and timeline."""
         return self._do("session_status")

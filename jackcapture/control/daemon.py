@@ -19,6 +19,8 @@ from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
 from jackcapture.control.sessions.life_cycle import Sessions
+from jackcapture.control.sessions.request_artifacts import RequestArtifacts
+from jackcapture.control.sessions.requests import Requests
 from jackcapture.control.sessions.transport_following import TransportFollower
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
@@ -59,6 +61,8 @@ class Control:
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
         self.sessions = Sessions(store, catalog, self.contents, self.streams, settings.ring_seconds)
+        artifacts = RequestArtifacts(store, catalog, self.contents, self.slicer, self.supply, self.streams)
+        self.requests = Requests(catalog, self.streams, self.sessions, self.link, artifacts, self.is_ending)
         self.following = TransportFollower(
             catalog, self.sessions, settings.ring_seconds, self.streams.newest_frame, self.streams.wants_state.set
         )
@@ -100,7 +104,14 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
-        works = (self._server.serve(), self._keep(), self._watch_disks(), self.retention.keep(), self.following.keep())
+        works = (
+            self._server.serve(),
+            self._keep(),
+            self._watch_disks(),
+            self.retention.keep(),
+            self.following.keep(),
+            self.requests.keep(),
+        )
         tasks = [asyncio.create_task(work) for work in works]
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from jackcapture.model.latency_results import LatencyResult
 from jackcapture.model.session_results import SessionSummary
 
 
@@ -13,17 +14,6 @@ class GapResult:
     position: int
     frames: int
     cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class LatencyResult:
-    """Frames between what the hardware of a port's sources heard and what JACK delivered: least and most of all ways.
-
-    As the sources' clients tell it; 0 and 0 where nothing was connected, or nothing was told.
-    """
-
-    min: int
-    max: int
 
 
 @dataclass(frozen=True, slots=True)

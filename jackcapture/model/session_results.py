@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from jackcapture.model.request_results import RequestResult
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentClockResult:
@@ -62,9 +64,9 @@ class MarkResult:
 class TimelineEntry:
     """What happened in a session, in order of the wall clock.
 
-    `event` is created, segment_start, mark, relocation, segment_end or closed. From `transport_frame` on it is JACK's
-    transport there, at the ends of segments and where it was relocated while one ran: then `from_frame` is where it
-    would have been by itself, and `mark` the mark that was made of it.
+    `event` is created, segment_start, mark, relocation, request (its first note), segment_end or closed. From
+    `transport_frame` on it is JACK's transport there, at the ends of segments and where it was relocated while one ran:
+    then `from_frame` is where it would have been by itself, and `mark` the mark that was made of it.
     """
 
     wall_clock: str
@@ -78,6 +80,7 @@ class TimelineEntry:
     beat: int | None = None
     tick: int | None = None
     beats_per_minute: float | None = None
+    request: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class SessionResult:
     streams: tuple[str, ...]
     segments: tuple[SegmentResult, ...]
     marks: tuple[MarkResult, ...]
+    requests: tuple[RequestResult, ...]
     timeline: tuple[TimelineEntry, ...]
 
 

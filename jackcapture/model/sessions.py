@@ -8,6 +8,7 @@ from typing import Any
 
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.places import has_offset
+from jackcapture.model.requests import Request
 from jackcapture.model.takes import TransportState
 from jackcapture.model.uris import StreamUri, parse_name, parse_stream_uri
 
@@ -137,11 +138,17 @@ class Session:
     marks: tuple[Mark, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     relocations: tuple[Relocation, ...] = ()
+    requests: tuple[Request, ...] = ()
 
     @property
     def running(self) -> Segment | None:
         """The segment that runs."""
         return next((segment for segment in self.segments if segment.is_running), None)
+
+    @property
+    def running_request(self) -> Request | None:
+        """The request that has not ended."""
+        return next((request for request in self.requests if request.ended_by is None), None)
 
 
 def parse_session_mode(text: str) -> SessionMode:

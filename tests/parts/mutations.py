@@ -60,6 +60,7 @@ _CALLS: tuple[tuple[str, object], ...] = (
     ("artifact_save", {"artifact_id": "slice-0", "path": "/nowhere/x.wav"}),
     ("midi_send", {"events": [{"ms": 0, "data": "90 40 7f"}], "to": ["nobody:in"], "at": "now"}),
     ("midi_cancel", {"output": "nobody"}),
+    ("session_request", {"session_id": "session-0", "notes": [{"note": 60, "ms": 0}], "to": ["nobody:in"]}),
     ("midi_list", {}),
 )
 

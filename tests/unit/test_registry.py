@@ -10,7 +10,8 @@ import pytest
 from jackcapture.control.operations import OPERATIONS, Context, call, registry
 from jackcapture.control.result_json import as_json
 from jackcapture.errors import InvalidValueError, NotFoundError
-from jackcapture.model.results import DoneResult, GapResult, LatencyResult, SliceResult, WallClockRange
+from jackcapture.model.latency_results import LatencyResult
+from jackcapture.model.results import DoneResult, GapResult, SliceResult, WallClockRange
 
 
 @pytest.fixture

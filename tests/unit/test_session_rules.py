@@ -362,6 +362,7 @@ def test_a_document_tells_all_of_a_session(catalog: Catalog) -> None:
             },
             {"name": "r", "segment": 1, "jack_frame": 5200, "wall_clock_ns": 13, "created_at_ns": 14, "positions": {}},
         ],
+        "requests": [],
         "relocations": [{"segment": 1, "at": {"jack_frame": 5200, "wall_clock_ns": 13}, "from_frame": 7, "mark": "r"}],
     }  # fmt: skip
 

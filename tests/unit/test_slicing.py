@@ -21,7 +21,8 @@ from jackcapture.errors import (
 )
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.results import LatencyResult, SliceResult
+from jackcapture.model.latency_results import LatencyResult
+from jackcapture.model.results import SliceResult
 from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.model.takes import Gap, GapCause, Latency
 from jackcapture.model.times import iso

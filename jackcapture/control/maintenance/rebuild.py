@@ -23,6 +23,7 @@ from jackcapture.control.maintenance.documents_reading import (
     read_definition,
     read_manifest,
 )
+from jackcapture.control.maintenance.rebuilt_requests import enter_requests
 from jackcapture.control.maintenance.rebuilt_sessions import FoundSessions, enter_session
 from jackcapture.control.maintenance.rebuilt_take import Boundary, RebuiltTake, boundary, rebuilt_take
 from jackcapture.control.maintenance.store_contents import Document, documents, mime_type
@@ -267,8 +268,10 @@ class Rebuild:
     def _enter_sessions(self, catalog: NewCatalog, found: _Found) -> None:
         for session in found.sessions.in_order():
             self._place.go_on()
-            enter_session(catalog, session, self._unknown.append)
+            entered = enter_session(catalog, session, self._unknown.append)
             self._counts["sessions"] += 1
+            for _ in enter_requests(catalog, self._survey, entered, self._unknown.append):
+                self._counts["artifacts"] += 1
         for name, (session, size, at) in sorted(found.sessions.documents.items()):
             artifact = Artifact(
                 id=new_artifact_id("session-document"),

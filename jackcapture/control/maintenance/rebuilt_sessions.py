@@ -39,8 +39,8 @@ class FoundSessions:
         return [f"{it.id}: none of its streams is known: {', '.join(it.uris)}; its documents are kept" for it in gone]
 
 
-def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable[[str], None]) -> None:
-    """Enter a session with its segments, marks and holds, as far as its streams and their takes are there."""
+def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable[[str], None]) -> Session:
+    """Enter a session with its segments, marks, requests and holds, as far as its streams and their takes are there."""
     streams = tuple(uri for uri in document.uris if catalog.has_stream(uri))
     for uri in document.uris:
         if uri not in streams:
@@ -68,21 +68,22 @@ def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable
             if end is not None and position <= end:
                 positions[uri] = position
         marks.append(Mark(mark.name, mark.segment, mark.jack_frame, mark.wall_clock_ns, mark.created_at_ns, positions))
-    catalog.add_session(
-        Session(
-            document.id,
-            document.name,
-            document.mode,
-            SessionStatus.CLOSED,
-            document.created_at_ns,
-            document.closed_at_ns,
-            streams,
-            segments,
-            tuple(marks),
-            document.settings,
-            tuple(Relocation(it.segment, it.at.clock, it.from_frame, it.mark) for it in document.relocations),
-        )
+    session = Session(
+        document.id,
+        document.name,
+        document.mode,
+        SessionStatus.CLOSED,
+        document.created_at_ns,
+        document.closed_at_ns,
+        streams,
+        segments,
+        tuple(marks),
+        document.settings,
+        tuple(Relocation(it.segment, it.at.clock, it.from_frame, it.mark) for it in document.relocations),
+        tuple(it.request for it in document.requests),
     )
+    catalog.add_session(session)
+    return session
 
 
 def _range(

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import pydantic
 
 from jackcapture.control.maintenance.documents_reading import Count, DocumentPart, Signed, parsed, read_document
+from jackcapture.control.maintenance.request_reading import RequestPart
 from jackcapture.control.sessions.document import SESSION_TYPE
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
@@ -98,6 +99,7 @@ class SessionDocument(DocumentPart):
     segments: tuple[SegmentPart, ...]
     marks: tuple[MarkPart, ...]
     relocations: tuple[RelocationPart, ...] = ()
+    requests: tuple[RequestPart, ...] = ()
 
     @property
     def uris(self) -> tuple[StreamUri, ...]:
@@ -130,6 +132,13 @@ def read_session(data: bytes) -> SessionDocument:
     for relocation in session.relocations:
         if relocation.segment not in segments:
             raise InvalidValueError(f"the relocation at JACK frame {relocation.at.jack_frame} is in no segment")
+    for request in session.requests:
+        if request.segment not in segments:
+            raise InvalidValueError(f"the request {request.number} is in no segment")
+        for answer in request.answers:
+            if answer.uri not in session.uris or answer.from_sample > answer.to_sample:
+                raise InvalidValueError(f"the request {request.number}: {answer} is no answer of its streams")
+    _check_once("the request", [request.number for request in session.requests])
     _check_once("the relocation at", [(it.segment, it.at.jack_frame) for it in session.relocations])
     return session
 

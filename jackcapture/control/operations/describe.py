@@ -8,12 +8,12 @@ from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.model.addresses import Content
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.durations import SECOND_NS
+from jackcapture.model.latency_results import LatencyResult
 from jackcapture.model.results import (
     ArtifactResult,
     ChunkCounts,
     ConnectionResult,
     GapResult,
-    LatencyResult,
     PinResult,
     RetentionResult,
     StreamResult,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from jackcapture.catalog import Catalog
+from jackcapture.control.operations.describe_requests import describe_request
 from jackcapture.model.session_results import (
     ChunkRangeResult,
     MarkResult,
@@ -30,6 +31,7 @@ def describe_session(catalog: Catalog, session: Session) -> SessionResult:
         session.streams,
         tuple(_segment(catalog, segment) for segment in session.segments),
         tuple(describe_mark(mark) for mark in session.marks),
+        tuple(describe_request(request, session.settings) for request in session.requests),
         _timeline(session),
     )
 
@@ -99,6 +101,15 @@ def _timeline(session: Session) -> tuple[TimelineEntry, ...]:
         entry = _entry("relocation", relocation.segment, relocation.at)
         entry = replace(entry, mark=relocation.mark, from_frame=relocation.from_frame)
         found.append((relocation.at.wall_clock_ns, entry))
+    for request in session.requests:
+        entry = TimelineEntry(
+            iso(request.started_at_ns),
+            "request",
+            request.segment,
+            jack_frame=request.first_note_frame,
+            request=request.number,
+        )
+        found.append((request.started_at_ns, entry))
     for mark in session.marks:
         entry = TimelineEntry(iso(mark.wall_clock_ns), "mark", mark.segment, mark.name, mark.jack_frame)
         found.append((mark.wall_clock_ns, entry))

@@ -108,6 +108,7 @@ def render_session(store_uuid: str, session: Session, definition_hashes: list[st
             }
             for mark in session.marks
         ],
+        "requests": [request.as_json() for request in session.requests],
         "relocations": [
             {
                 "segment": relocation.segment,

@@ -135,6 +135,8 @@ class Sessions:
                 raise ConflictError(
                     f"{session_id} {why}: there is nothing to stop; play it first", session_id=session_id
                 )
+            if close:
+                _check_no_request(session)
             await self._end(session, session.running, at)
             if close:
                 await self._close(await self._get(session_id))
@@ -150,6 +152,7 @@ class Sessions:
                     session_id=session_id,
                 )
             _check_open(session)
+            _check_no_request(session)
             await self._close(session)
             return await self._get(session_id)
 
@@ -159,6 +162,7 @@ class Sessions:
             session = await self._get(session_id)
             if session.running is not None:
                 raise ConflictError(f"{session_id} is playing; stop it first", session_id=session_id)
+            _check_no_request(session)
             await asyncio.to_thread(self._catalog.sessions.delete, session_id)
             self._armed.pop(session_id, None)
             await asyncio.to_thread(self._contents.remove_marked)
@@ -365,6 +369,16 @@ def _check_open(session: Session) -> None:
         raise ConflictError(
             f"{session.id} is closed: nothing more can be recorded in it; create another session",
             session_id=session.id,
+        )
+
+
+def _check_no_request(session: Session) -> None:
+    request = session.running_request
+    if request is not None:
+        raise ConflictError(
+            f"request {request.number} of {session.id} is under way; wait for its end, or cancel it",
+            session_id=session.id,
+            request=request.number,
         )
 
 

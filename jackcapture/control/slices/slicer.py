@@ -26,8 +26,9 @@ from jackcapture.control.slices.virtual import read_document, render_document
 from jackcapture.errors import ConflictError
 from jackcapture.model.addresses import Staging
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.latency_results import LatencyResult
 from jackcapture.model.progress import Progress
-from jackcapture.model.results import GapResult, LatencyResult, SliceResult, WallClockRange
+from jackcapture.model.results import GapResult, SliceResult, WallClockRange
 from jackcapture.model.retention import Hold, HolderKind
 from jackcapture.model.takes import ClockSnapshot
 from jackcapture.model.times import iso
@@ -187,7 +188,7 @@ class Slicer:
             bytes=result.bytes,
             created_at_ns=time.time_ns(),
             stream_uri=result.stream_uri,
-            parents=(request.stream.record.definition_artifact,),
+            parents=(request.stream.record.definition_artifact, *request.parents),
             metadata={
                 "asked": request.asked,
                 "sample_range": list(result.sample_range),
@@ -212,6 +213,7 @@ class Slicer:
                 },
                 "clocks": self._clocks(excerpt),
                 **noted,
+                **request.noted,
             },
         )
 
