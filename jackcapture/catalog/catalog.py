@@ -13,6 +13,7 @@ from jackcapture.catalog.keeping import Keeping, insert_holds
 from jackcapture.catalog.migration import migrate
 from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 from jackcapture.catalog.sessions import SessionRows
+from jackcapture.catalog.suggestions import SuggestionRows
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.retention import KEEP_ALL, Hold, Retention
@@ -30,6 +31,9 @@ class Catalog:
     sessions: SessionRows
     """Sessions, their segments and marks."""
 
+    suggestions: SuggestionRows
+    """What stood out in triggered sessions."""
+
     def __init__(self, path: str, store_uuid: str) -> None:
         """Open or make the catalog; raises `StorageDamagedError` if it is another store's or a newer version's."""
         self._connections = Connections(path)
@@ -39,6 +43,7 @@ class Catalog:
             self._check_identity(path, store_uuid)
             self.keeping = Keeping(self._connections)
             self.sessions = SessionRows(self._connections)
+            self.suggestions = SuggestionRows(self._connections)
         except BaseException:
             self._connections.close()
             raise
