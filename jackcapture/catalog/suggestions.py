@@ -62,6 +62,12 @@ class SuggestionRows:
             )
             return [_suggestion(row) for row in found]
 
+    def of_session(self, session_id: str) -> list[Suggestion]:
+        """Give all suggestions of a session, in the order of their finding."""
+        with self._connections.read() as db:
+            found = db.execute(f"{_SELECT} WHERE sessions.id = ? ORDER BY suggestions.number", (session_id,))
+            return [_suggestion(row) for row in found]
+
     def of_segment(self, session_id: str, segment: int) -> tuple[Suggestion | None, int | None]:
         """Give the suggestion that is open in a segment, and the frame after the last one that is not, if any."""
         with self._connections.read() as db:

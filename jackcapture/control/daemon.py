@@ -19,13 +19,16 @@ from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.server import Server
 from jackcapture.control.sessions.life_cycle import Sessions
+from jackcapture.control.sessions.suggestions import Suggestions, suggestion_event
 from jackcapture.control.sessions.transport_following import TransportFollower
+from jackcapture.control.sessions.watching import SuggestionWatcher
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError, StorageDamagedError
 from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.memory import Trimmer
+from jackcapture.model.suggestions import Suggestion
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import Broadcast
 from jackcapture.protocol.sockets import make_runtime_directory
@@ -58,7 +61,18 @@ class Control:
         self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
-        self.sessions = Sessions(store, catalog, self.contents, self.streams)
+        self.watcher = SuggestionWatcher(store, catalog, self.streams, self._on_suggestion)
+        self.sessions = Sessions(store, catalog, self.contents, self.streams, self.watcher)
+        self.suggestions = Suggestions(
+            store,
+            catalog,
+            self.contents,
+            self.streams,
+            self.supply,
+            self.slicer,
+            self.cutting,
+            self._on_suggestion,
+        )
         self.following = TransportFollower(
             catalog, self.sessions, settings.ring_seconds, self.streams.newest_frame, self.streams.wants_state.set
         )
@@ -100,7 +114,15 @@ class Control:
             loop.add_signal_handler(number, self._ending.set)
         await self._look_after_engine()
         self._server = Server(self.settings.runtime, self)
-        works = (self._server.serve(), self._keep(), self._watch_disks(), self.retention.keep(), self.following.keep())
+        works = (
+            self._server.serve(),
+            self._keep(),
+            self._watch_disks(),
+            self.retention.keep(),
+            self.following.keep(),
+            self.watcher.keep(),
+            self.suggestions.keep(),
+        )
         tasks = [asyncio.create_task(work) for work in works]
         log.info("ready")
         ended = asyncio.create_task(self._ending.wait())
@@ -162,6 +184,10 @@ class Control:
         if isinstance(broadcast.event, messages.JackTransport):
             self.following.on_event(broadcast.publisher, broadcast.event)
 
+    def _on_suggestion(self, suggestion: Suggestion) -> None:
+        self.events.publish(suggestion_event(suggestion))
+        self.suggestions.note(suggestion)
+
     async def _close(self) -> None:
         await self.following.close()
         try:
@@ -169,6 +195,7 @@ class Control:
             await self.sessions.end_all()
         except JackCaptureError as error:
             log.error("not everything could be stopped: %s", error)
+        await self.watcher.close()
         if self._server is not None:
             await self._server.close()
         await self.streams.close()

@@ -1,7 +1,8 @@
 """What is asked of a slice: range, format, and how it is made. Checked here, before anything is read."""
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.errors import InvalidValueError
@@ -83,7 +84,7 @@ class SliceOptions:
 class SliceRequest:
     """What to cut: `[from_sample, to_sample)` of a stream, `state` being the engine's, just drained.
 
-    `asked` is the range as the user wrote it.
+    `asked` is the range as the user wrote it; `noted` goes into the metadata of the artifact.
     """
 
     stream: ManagedStream
@@ -92,6 +93,7 @@ class SliceRequest:
     to_sample: int
     options: SliceOptions
     asked: str
+    noted: Mapping[str, str | int] = field(default_factory=dict)
 
 
 def default_output_format(definition: StreamDefinition) -> str:

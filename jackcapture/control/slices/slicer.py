@@ -211,6 +211,7 @@ class Slicer:
                     "drift_error_ppm": wall_clock.drift_error_ppm,
                 },
                 "clocks": self._clocks(excerpt),
+                **request.noted,
                 **noted,
             },
         )
