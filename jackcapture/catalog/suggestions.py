@@ -71,11 +71,13 @@ class SuggestionRows:
     def of_segment(self, session_id: str, segment: int) -> tuple[Suggestion | None, int | None]:
         """Give the suggestion that is open in a segment, and the frame after the last one that is not, if any."""
         with self._connections.read() as db:
-            where = " WHERE sessions.id = ? AND segment = ?"
-            is_open = " AND suggestions.status = 'open'"
-            row = db.execute(f"{_SELECT}{where}{is_open}", (session_id, segment)).fetchone()
+            row = db.execute(
+                f"{_SELECT} WHERE sessions.id = ? AND segment = ? AND suggestions.status = 'open'",
+                (session_id, segment),
+            ).fetchone()
             last = db.execute(
-                f"SELECT max(to_frame) FROM suggestions JOIN sessions ON sessions.number = session{where}",
+                "SELECT max(to_frame) FROM suggestions JOIN sessions ON sessions.number = session"
+                " WHERE sessions.id = ? AND segment = ?",
                 (session_id, segment),
             ).fetchone()[0]
         return None if row is None else _suggestion(row), last

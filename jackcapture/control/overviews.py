@@ -114,9 +114,7 @@ def columns_at(store: Store, catalog: Catalog, excerpt: Excerpt, columns: int, p
     return values[np.arange(columns) * parts // columns]
 
 
-def blocks_at(
-    store: Store, catalog: Catalog, excerpt: Excerpt
-) -> Iterator[tuple["Integers", "Integers", "Floats"]]:
+def blocks_at(store: Store, catalog: Catalog, excerpt: Excerpt) -> Iterator[tuple["Integers", "Integers", "Floats"]]:
     """Give the blocks of an excerpt as its chunks have them: first positions, ends, and (blocks, channels, 3).
 
     Of a block that lies in the excerpt but in part, it is made from the samples of that part.
@@ -129,7 +127,8 @@ def blocks_at(
         starts = piece.first_sample + OVERVIEW_FRAMES * np.arange(blocks.start, blocks.stop)
         ends = np.minimum(starts + OVERVIEW_FRAMES, piece.end_sample)
         at = 0
-        for found in _read(store, catalog, excerpt, piece, blocks):
+        for read in _read(store, catalog, excerpt, piece, blocks):
+            found = read
             part = slice(at, at + len(found))
             begins, lasts = starts[part].clip(piece.from_sample), ends[part].clip(max=piece.to_sample)
             cut = np.flatnonzero((begins != starts[part]) | (lasts != ends[part]))

@@ -82,7 +82,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """A session with all that belongs to it; `status` is created, playing, stopped or closed."""
+    """A session with all that belongs to it; `status` is created, playing, stopped or closed.
+
+    `suggestions` are how many there are of each status, if it is triggered; `suggestion_list` gives them.
+    """
 
     id: str
     name: str
@@ -94,6 +97,7 @@ class SessionResult:
     segments: tuple[SegmentResult, ...]
     marks: tuple[MarkResult, ...]
     timeline: tuple[TimelineEntry, ...]
+    suggestions: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

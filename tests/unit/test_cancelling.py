@@ -353,5 +353,5 @@ def test_which_operations_can_be_cancelled() -> None:
     """What starts, stops or changes something goes on to its end: half of it would help nobody."""
     assert {name for name, found in OPERATIONS.items() if found.cancellable} == {
         "artifact_materialise", "artifact_read", "artifact_save", "grab", "midi_send", "session_export", "store_check",
-        "store_gc", "stream_overview", "stream_slice", "stream_waveform",
+        "store_gc", "stream_overview", "stream_slice", "stream_waveform", "suggestion_accept",
     }  # fmt: skip

@@ -16,6 +16,7 @@ from jackcapture.control.operations import (
     slices,
     status,
     streams,
+    suggestions,
     transport,
 )
 from jackcapture.control.operations.registry import OPERATIONS, Context, call, operation
@@ -36,5 +37,6 @@ __all__ = [
     "slices",
     "status",
     "streams",
+    "suggestions",
     "transport",
 ]

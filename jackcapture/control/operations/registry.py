@@ -23,6 +23,7 @@ from jackcapture.control.patient_reads import PatientReads
 from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.sessions.life_cycle import Sessions
+from jackcapture.control.sessions.suggestions import Suggestions
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
@@ -46,6 +47,7 @@ class Services(Protocol):
     supply: ChunkSupply
     streams: Streams
     sessions: Sessions
+    suggestions: Suggestions
     retention: RetentionKeeper
     link: EngineLink
     reads: PatientReads

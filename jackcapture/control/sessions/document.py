@@ -28,7 +28,8 @@ def enter_session(
 ) -> None:
     """Put the document of a session into the store; `add` enters its artifact, with what else changes.
 
-    `decided` is a suggestion as it will be then, in the place of what the catalog has. The manifests that it is linked to tell of all takes that the session has, also of one that runs on.
+    `decided` is a suggestion as it will be then, in the place of what the catalog has. The manifests that the document
+    is linked to tell of all takes that the session has, also of one that runs on.
     """
     for uri in session.streams:
         _ensure_manifest(store, contents, catalog, session, uri)

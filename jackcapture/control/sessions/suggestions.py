@@ -195,7 +195,11 @@ class Suggestions:
         segment = next(it for it in session.segments if it.number == suggestion.segment)
         states = await self._streams.drained(it.uri for it in segment.ranges)
         asked = f"{suggestion.id} of {session.id}"
-        noted = {"suggestion_id": suggestion.id, "session_id": session.id, "segment": segment.number}
+        noted: dict[str, str | int] = {
+            "suggestion_id": suggestion.id,
+            "session_id": session.id,
+            "segment": segment.number,
+        }
         requests = []
         for found in segment.ranges:
             stream, state = self._streams.get(found.uri), states.get(found.uri)

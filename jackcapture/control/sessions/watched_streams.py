@@ -123,9 +123,7 @@ class WatchedStream:
                 if not self._lenient:
                     raise
                 self._position = min(to, before + _STEP_SECONDS * self._stream.definition.sample_rate)
-                log.error(
-                    "%s from %d to %d is taken to be quiet: %s", self._found.uri, before, self._position, error
-                )
+                log.error("%s from %d to %d is taken to be quiet: %s", self._found.uri, before, self._position, error)
             if self._position == before:
                 break
         return spans
