@@ -110,7 +110,7 @@ class _Open:
     @property
     def least_end(self) -> int:
         """After the first frame at which it may end."""
-        return max(span.last_begin for span in self.tail) + 1
+        return max(self.begin, *(span.last_begin for span in self.tail)) + 1
 
     def add(self, span: Span) -> None:
         """Go on with a span."""
@@ -118,7 +118,7 @@ class _Open:
             self.peak = span.peak if self.peak is None else max(self.peak, span.peak)
         self.tail.append(span)
         least = self.least_end
-        self.tail = [it for it in self.tail if it.end > least or it.last_begin + 1 == least]
+        self.tail = [it for it in self.tail if it.end >= least]
 
     def exact_end(self, edges: Edges) -> int:
         """Give the frame after the last one that stands out."""
