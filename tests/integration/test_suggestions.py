@@ -168,13 +168,13 @@ def test_in_real_time_it_is_told_soon_and_decided_by_hand(
                 told.append((event, base + (remote.now().frame - base) % 2**32))
                 if sum(it.status is SuggestionStatus.PENDING for it, _ in told) == len(bursts):
                     break
-        # Whoever is told of one finds it in the list.
         opened = [it for it in told if it[0].status is SuggestionStatus.OPEN]
         ended = [it for it in told if it[0].status is SuggestionStatus.PENDING]
-        assert [it.begin_frame - base for it, _ in opened] == [it.begin for it in bursts]
+        assert [it.begin_frame - base for it, _ in ended] == [it.begin for it in bursts]
         late = [now - it.end_frame for it, now in ended]
-        seen = [now - base - burst.begin for (_, now), burst in zip(opened, bursts, strict=True)]
-        print(f"told {seen} frames after the beginning, and {late} after the end")
+        seen = [now - it.begin_frame for it, now in opened]  # of a control that was held up, none may come
+        with capsys.disabled():
+            print(f"\ntold {seen} frames after the beginning, and {late} after the end")
         assert min(late) <= RATE  # on a busy machine one or the other may take longer
         check_decisions(rig, client, session_id, capsys)
 
@@ -190,7 +190,7 @@ def test_in_real_time_it_is_told_soon_and_decided_by_hand(
         assert [it["status"] for it in kept] == ["accepted", "dismissed", "pending", "dismissed"]
         assert rig.stop() == 0
         rebuilt_before = kept
-        rig.cli("store", "rebuild")
+        rig.cli("store", "rebuild", "--force")
         rig.start()
         again = listed(client, session_id)
         assert [(it["id"], it["status"]) for it in again] == [(it["id"], it["status"]) for it in rebuilt_before]
