@@ -158,6 +158,33 @@ class SuggestionRows:
                 )
                 insert_suggestion(db, session[0], suggestion)
 
+    def rewind(self, session_id: str, segment: int, end_frame: int) -> int:
+        """Take back what was found beyond the end of a segment, which has been watched for longer; give the new frame.
+
+        What stood out at the end is open again, as if only its first frame had been seen.
+        """
+        with self._connections.write() as db:
+            row = db.execute(
+                "SELECT watches.session, frame FROM watches JOIN sessions ON number = watches.session"
+                " WHERE id = ? AND segment = ?",
+                (session_id, segment),
+            ).fetchone()
+            if row is None:  # it was deleted meanwhile
+                return end_frame
+            place = (row["session"], segment, end_frame)
+            undecided = "session = ? AND segment = ? AND status IN ('open', 'pending')"
+            db.execute(f"DELETE FROM suggestions WHERE {undecided} AND begin_frame >= ?", place)
+            reaching = f"{undecided} AND ifnull(to_frame, 9223372036854775807) > ?"
+            begin = db.execute(f"SELECT min(begin_frame) FROM suggestions WHERE {reaching}", place).fetchone()[0]
+            db.execute(
+                "UPDATE suggestions SET status = 'open', to_frame = NULL, end_frame = begin_frame + 1, peak = NULL"
+                f" WHERE {reaching}",
+                place,
+            )
+            frame = min(row["frame"], end_frame if begin is None else begin)
+            db.execute("UPDATE watches SET frame = ? WHERE session = ? AND segment = ?", (frame, *place[:2]))
+        return frame
+
     # --- decisions ---
 
     def decide(

@@ -14,6 +14,7 @@ from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureErro
 from jackcapture.model.suggestions import SuggestionStatus
 from jackcapture.protocol.messages import SessionSuggestion
 from parts.bursts import Burst, StartBurstSource
+from parts.disks import SmallDisk, fill
 from parts.disturbers import JackRemote, StartJackRemote
 from parts.jackd import JackServer, StartServer
 from parts.rig import RATE, RigProcess, StartRig, wait_for
@@ -322,3 +323,29 @@ def test_what_is_to_be_accepted_by_itself_is_and_what_fails_says_so(
             found["id"],
             found["id"],
         ]
+
+
+def test_one_that_cannot_be_accepted_by_itself_says_so_and_is_tried_again(
+    small_disk: SmallDisk,
+    jack_server: JackServer,
+    jack_remote: StartJackRemote,
+    burst_source: StartBurstSource,
+    start_rig: StartRig,
+) -> None:
+    source, remote = burst_source(jack_server, [Burst(0, LONG)], channels=3), jack_remote(jack_server)
+    disk = small_disk(48 << 20)
+    rig = start_rig(jack_server, root=disk / "store")
+    with rig.client() as client:
+        create(client, chunk_seconds=0.25)
+        session_id = triggered(client, MAIN, auto=True, pre_roll_seconds=10)
+        rig.wait_until_recorded(client, MAIN, 5 * RATE)
+        play_one(client, source, remote, session_id, RATE // 10)
+        wait_for(lambda: listed(client, session_id), bool, "the burst")
+        filler = fill(disk, (48 << 20) // 20 + (1 << 20))  # the reserve, and less than a slice of five seconds
+        [found] = wait_for(lambda: listed(client, session_id), lambda it: bool(it[0]["problem"]), "the problem", 60)
+        assert found["status"] == "pending"
+        assert "make room, then try again" in found["problem"]
+        assert client.call("artifact_list", kind="slice") == []
+        filler.unlink()
+        [found] = wait_for_count(client, session_id, "accepted", 1)
+        assert (found["problem"], len(found["artifacts"])) == ("", 1)

@@ -60,6 +60,10 @@ class SegmentWatch:
         """Take note that the segment has ended."""
         self._ends = {it.uri: it.to_sample for it in _segment(session, self._number).ranges}
 
+    def has_passed(self, frame: int) -> bool:
+        """Whether more than what is before a JACK frame has been looked at."""
+        return any(stream.frame > frame for stream in self._streams.values())
+
     @property
     def knows_end(self) -> bool:
         """Whether the segment is known to have ended."""
@@ -129,6 +133,35 @@ class SegmentWatch:
             )
         self._open = made if end is None else None
         return made
+
+
+def watch_of(
+    watched: Watched,
+    known: SegmentWatch | None,
+    store: Store,
+    catalog: Catalog,
+    streams: Mapping[StreamUri, ManagedStream],
+    *,
+    lenient: bool,
+) -> SegmentWatch:
+    """Give the watch to go on with: that which is known, or one that begins where the catalog says. Blocks.
+
+    One that has gone on beyond the end of its segment, which was told late, is begun anew.
+    """
+    if known is not None and (watched.is_running or known.knows_end):
+        return known
+    session = catalog.sessions.get(watched.session_id)
+    ended = None if watched.is_running else _segment(session, watched.segment).ended
+    if ended is not None:
+        end = ended.jack_frame
+        if watched.frame > end or (known is not None and known.has_passed(end)):
+            frame = catalog.suggestions.rewind(watched.session_id, watched.segment, end)
+            watched, known = replace(watched, frame=frame), None
+    if known is None:
+        known = SegmentWatch(store, catalog, streams, session, watched, lenient=lenient)
+    if ended is not None:
+        known.note_end(session)
+    return known
 
 
 def _segment(session: Session, number: int) -> Segment:

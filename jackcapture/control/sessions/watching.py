@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from jackcapture.catalog import Catalog
 from jackcapture.catalog.suggestions import Watched
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.sessions.segment_watch import SegmentWatch
+from jackcapture.control.sessions.segment_watch import SegmentWatch, watch_of
 from jackcapture.control.sessions.watched_streams import LiveView, live_view
 from jackcapture.control.streams import Streams
 from jackcapture.errors import JackCaptureError
@@ -127,15 +127,9 @@ class SuggestionWatcher:
 
     def _watch(self, it: Watched, streams: _Streams) -> SegmentWatch:
         key = it.session_id, it.segment
-        watch = self._watches.get(key)
-        if watch is None or (not it.is_running and not watch.knows_end):
-            session = self._catalog.sessions.get(it.session_id)
-            if watch is None:
-                lenient = self._failures.get(key, 0) >= _FAILURES
-                watch = SegmentWatch(self._store, self._catalog, streams, session, it, lenient=lenient)
-                self._watches[key] = watch
-            if not it.is_running:
-                watch.note_end(session)
+        lenient = self._failures.get(key, 0) >= _FAILURES
+        watch = watch_of(it, self._watches.get(key), self._store, self._catalog, streams, lenient=lenient)
+        self._watches[key] = watch
         return watch
 
     def _fail(self, it: Watched, error: Exception) -> None:
