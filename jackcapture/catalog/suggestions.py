@@ -172,16 +172,23 @@ class SuggestionRows:
             if row is None:  # it was deleted meanwhile
                 return end_frame
             place = (row["session"], segment, end_frame)
-            undecided = "session = ? AND segment = ? AND status IN ('open', 'pending')"
-            db.execute(f"DELETE FROM suggestions WHERE {undecided} AND begin_frame >= ?", place)
-            reaching = f"{undecided} AND ifnull(to_frame, 9223372036854775807) > ?"
-            begin = db.execute(f"SELECT min(begin_frame) FROM suggestions WHERE {reaching}", place).fetchone()[0]
             db.execute(
-                "UPDATE suggestions SET status = 'open', to_frame = NULL, end_frame = begin_frame + 1, peak = NULL"
-                f" WHERE {reaching}",
+                "DELETE FROM suggestions WHERE session = ? AND segment = ? AND begin_frame >= ?"
+                " AND status IN ('open', 'pending')",
                 place,
             )
-            frame = min(row["frame"], end_frame if begin is None else begin)
+            begin = db.execute(
+                "SELECT min(begin_frame) FROM suggestions WHERE session = ? AND segment = ?"
+                " AND ifnull(to_frame, 9223372036854775807) > ? AND status IN ('open', 'pending')",
+                place,
+            ).fetchone()[0]
+            db.execute(
+                "UPDATE suggestions SET status = 'open', to_frame = NULL, end_frame = begin_frame + 1, peak = NULL"
+                " WHERE session = ? AND segment = ? AND ifnull(to_frame, 9223372036854775807) > ?"
+                " AND status IN ('open', 'pending')",
+                place,
+            )
+            frame: int = min(row["frame"], end_frame if begin is None else begin)
             db.execute("UPDATE watches SET frame = ? WHERE session = ? AND segment = ?", (frame, *place[:2]))
         return frame
 

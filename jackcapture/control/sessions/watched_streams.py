@@ -4,6 +4,7 @@ Everything here blocks. The newest blocks lie beside the chunk that the engine w
 the engine or the catalog for anything, since that is done for each stream several times a second.
 """
 
+import io
 import logging
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from jackcapture.control.overviews import blocks_at, samples_at
 from jackcapture.control.sessions.trigger_detection import Rules, Source, Span
 from jackcapture.control.sessions.trigger_spans import spans_of_blocks, spans_of_events
 from jackcapture.control.slices.excerpts import Excerpt, collect, open_piece
-from jackcapture.errors import JackCaptureError, NotFoundError, StorageDamagedError
+from jackcapture.errors import JackCaptureError, NotFoundError, StorageDamagedError, StorageError
 from jackcapture.formats.midi_records import HEAD, MidiRecord, iterate_records
 from jackcapture.formats.overview import read_blocks
 from jackcapture.model.addresses import StagingOverview, staging_of
@@ -90,6 +91,7 @@ class WatchedStream:
         self._position = max(found.from_sample, found.position_of(frame))
         self._view: LiveView | None = None
         self._end: int | None = None
+        self._file: tuple[str, io.FileIO] | None = None  # the overview of the chunk in progress, by the chunk's path
         self._midi_at: tuple[str, int] = "", 0  # in the chunk in progress: its path, and the offset of what is new
         reason = SuggestionReason.LEVEL if stream.definition.is_audio else SuggestionReason.MIDI
         self.source = Source(found.uri, reason)
@@ -199,23 +201,35 @@ class WatchedStream:
         blocks = self._overview(first, -(-(limit - view.chunk_first) // OVERVIEW_FRAMES)) if is_whole else None
         if blocks is None:
             return self._blocks_of(collect(self._catalog, self._stream, self._state(limit), self._position, limit))
+        self._position = limit
+        # As a rule nothing stands out, and this is all that is done: no RMS is beyond both minimum and maximum.
+        if max(blocks.max(), -blocks.min()) < self._rules.threshold:
+            return []
         import numpy as np  # noqa: PLC0415
 
         starts = view.chunk_first + OVERVIEW_FRAMES * np.arange(first, first + len(blocks))
         ends = np.minimum(starts + OVERVIEW_FRAMES, limit)
         shift = self._found.frame_of(0)
-        self._position = limit
         return spans_of_blocks(starts + shift, ends + shift, blocks, self.source, self._rules)
 
     def _overview(self, first: int, stop: int) -> "npt.NDArray[np.floating[Any]] | None":
         """Read blocks of the overview of the chunk in progress; None if it has none, or is full by now."""
         assert self._view is not None
-        channels = self._stream.definition.audio.channels
+        path, channels = self._view.chunk_path, self._stream.definition.audio.channels
         size = overview_block_bytes(channels)
         try:
-            staging = staging_of(self._view.chunk_path)
-            data = self._store.read(StagingOverview(staging.id), first * size, (stop - first) * size)
-        except (NotFoundError, StorageDamagedError):
+            if self._file is None or self._file[0] != path:
+                self._file = path, io.FileIO(self._store.open(StagingOverview(staging_of(path).id)))
+            descriptor = self._file[1].fileno()
+            # An engine that goes on in the chunk of one that died has removed it: nothing more comes there.
+            is_removed = os.fstat(descriptor).st_nlink == 0
+            data = b"" if is_removed else os.pread(descriptor, (stop - first) * size, first * size)
+        except NotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"the overview of {path} cannot be read: {error.strerror}", path=path) from error
+        if len(data) < (stop - first) * size:
+            self._file = None
             return None
         return read_blocks(data, channels)
 
