@@ -13,6 +13,8 @@ from jackcapture.model.overviews import OVERVIEW_FRAMES
 from jackcapture.model.suggestions import SuggestionReason
 from jackcapture.model.uris import StreamUri
 
+_LONG_TAIL = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -91,45 +93,44 @@ class WatchState:
     open: Found | None = None
 
 
-@dataclass(slots=True)
 class _Open:
-    """What stands out at present; `reread` is where its first block begins, `tail` are the spans that may be last."""
+    """What stands out at present: from the frame `begin` on, first in `source`; `reread` is where its block begins.
 
-    begin: int
-    source: Source
-    reread: int
-    peak: float | None
-    tail: list[Span]
-    is_shown: bool = False
+    It ends at `end` at the latest, and at `least_end` at the earliest, as far as blocks tell.
+    """
 
-    @property
-    def end(self) -> int:
-        """After the last frame that may stand out."""
-        return max(span.end for span in self.tail)
-
-    @property
-    def least_end(self) -> int:
-        """After the first frame at which it may end."""
-        return max(self.begin, *(span.last_begin for span in self.tail)) + 1
+    def __init__(self, begin: int, source: Source, reread: int, span: Span) -> None:
+        self.begin = begin
+        self.source = source
+        self.reread = reread
+        self.peak: float | None = None
+        self.is_shown = False
+        self.end = self.least_end = begin + 1
+        self._tail: list[Span] = []  # those that may be last
+        self.add(span)
 
     def add(self, span: Span) -> None:
         """Go on with a span."""
-        if span.peak is not None:
-            self.peak = span.peak if self.peak is None else max(self.peak, span.peak)
-        self.tail.append(span)
-        least = self.least_end
-        self.tail = [it for it in self.tail if it.end >= least]
+        if span.peak is not None and (self.peak is None or span.peak > self.peak):
+            self.peak = span.peak
+        self.end = max(self.end, span.end)
+        self.least_end = max(self.least_end, span.last_begin + 1)
+        if span.end >= self.least_end:
+            self._tail.append(span)
+        if len(self._tail) > _LONG_TAIL:
+            self._tail = [it for it in self._tail if it.end >= self.least_end]
 
     def exact_end(self, edges: Edges) -> int:
         """Give the frame after the last one that stands out."""
         exact: list[Span] = []
         best = 0
-        for span in sorted(self.tail, key=lambda it: -it.end):
+        for span in sorted(self._tail, key=lambda it: -it.end):
             if span.end > best:
                 last = span.last_begin if span.end == span.last_begin + 1 else edges.last(span)
                 exact.append(replace(span, last_begin=last, end=last + 1))
                 best = max(best, last + 1)
-        self.tail = exact
+        self._tail = exact
+        self.end = self.least_end = best
         return best
 
 
@@ -144,8 +145,9 @@ class TriggerDetector:
         self._open: _Open | None = None
         if state.open is not None:
             at = state.open
-            last = Span(at.begin, at.begin + 1, at.end - 1, at.end, at.source)
-            self._open = _Open(at.begin, at.source, at.begin, at.peak, [last], is_shown=True)
+            span = Span(at.begin, at.begin + 1, at.end - 1, at.end, at.source, at.peak)
+            self._open = _Open(at.begin, at.source, at.begin, span)
+            self._open.is_shown = True
 
     def take(self, spans: Iterable[Span], until: int, edges: Edges) -> list[Found]:
         """Take in spans; all that begin before the frame `until` have come now. Give what has opened or closed."""
@@ -191,9 +193,8 @@ class TriggerDetector:
                     self._open.add(self._waiting.pop(0))
                     continue
                 found += self._close(edges, None)
-            reread = self._waiting[0].begin
             span = self._waiting.pop(0)
-            self._open = _Open(begin, first.source, reread, span.peak, [span])
+            self._open = _Open(begin, first.source, span.begin, span)
         return found
 
     def _goes_on(self, span: Span, edges: Edges) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jackcapture.control.sessions.trigger_detection import Rules, Source, Span
 from jackcapture.formats.midi_records import MidiRecord
 from jackcapture.formats.overview import MAX, MIN
+from jackcapture.model.overviews import OVERVIEW_FRAMES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,33 @@ def spans_of_blocks(starts: "Frames", ends: "Frames", blocks: "Blocks", source: 
             min(float(peaks[first : last + 1].max()), _LARGEST),
         )
         for first, last in zip(firsts, lasts, strict=True)
+    ]
+
+
+def spans_of_new_blocks(begin: int, end: int, blocks: "Blocks", source: Source, rules: Rules) -> list[Span]:
+    """Give the spans of blocks that fill the JACK frames from `begin` to before `end`, as `spans_of_blocks` does.
+
+    There are so few of them that, as a rule, no quiet between them could part two.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    if end - begin >= rules.join:
+        starts = begin + OVERVIEW_FRAMES * np.arange(len(blocks))
+        return spans_of_blocks(starts, np.minimum(starts + OVERVIEW_FRAMES, end), blocks, source, rules)
+    peaks = np.abs(blocks).max(axis=(1, 2))
+    loud = (peaks >= rules.threshold).nonzero()[0]
+    if not len(loud):
+        return []
+    first, last = (begin + OVERVIEW_FRAMES * int(block) for block in (loud[0], loud[-1]))
+    return [
+        Span(
+            first,
+            min(first + OVERVIEW_FRAMES, end),
+            last,
+            min(last + OVERVIEW_FRAMES, end),
+            source,
+            min(float(peaks.max()), _LARGEST),
+        )
     ]
 
 

@@ -4,9 +4,9 @@ Everything here blocks. The newest blocks lie beside the chunk that the engine w
 the engine or the catalog for anything, since that is done for each stream several times a second.
 """
 
-import io
 import logging
 import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
 from jackcapture.control.overviews import blocks_at, samples_at
 from jackcapture.control.sessions.trigger_detection import Rules, Source, Span
-from jackcapture.control.sessions.trigger_spans import spans_of_blocks, spans_of_events
+from jackcapture.control.sessions.trigger_spans import spans_of_blocks, spans_of_events, spans_of_new_blocks
 from jackcapture.control.slices.excerpts import Excerpt, collect, open_piece
 from jackcapture.errors import JackCaptureError, NotFoundError, StorageDamagedError, StorageError
 from jackcapture.formats.midi_records import HEAD, MidiRecord, iterate_records
@@ -67,6 +67,15 @@ def live_view(stream: ManagedStream) -> LiveView | None:
     return LiveView(take.number, head, end, path, take.next_index, take.next_sample)
 
 
+class _KeptFile:
+    """An open file beside a chunk, which is closed when it is dropped."""
+
+    def __init__(self, chunk_path: str, descriptor: int) -> None:
+        self.chunk_path = chunk_path
+        self.descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+
+
 class WatchedStream:
     """One stream of a segment that is watched; one thread at a time."""
 
@@ -91,7 +100,7 @@ class WatchedStream:
         self._position = max(found.from_sample, found.position_of(frame))
         self._view: LiveView | None = None
         self._end: int | None = None
-        self._file: tuple[str, io.FileIO] | None = None  # the overview of the chunk in progress, by the chunk's path
+        self._file: _KeptFile | None = None  # the overview of the chunk in progress
         self._midi_at: tuple[str, int] = "", 0  # in the chunk in progress: its path, and the offset of what is new
         reason = SuggestionReason.LEVEL if stream.definition.is_audio else SuggestionReason.MIDI
         self.source = Source(found.uri, reason)
@@ -201,16 +210,12 @@ class WatchedStream:
         blocks = self._overview(first, -(-(limit - view.chunk_first) // OVERVIEW_FRAMES)) if is_whole else None
         if blocks is None:
             return self._blocks_of(collect(self._catalog, self._stream, self._state(limit), self._position, limit))
-        self._position = limit
+        begin, self._position = self._position, limit
         # As a rule nothing stands out, and this is all that is done: no RMS is beyond both minimum and maximum.
         if max(blocks.max(), -blocks.min()) < self._rules.threshold:
             return []
-        import numpy as np  # noqa: PLC0415
-
-        starts = view.chunk_first + OVERVIEW_FRAMES * np.arange(first, first + len(blocks))
-        ends = np.minimum(starts + OVERVIEW_FRAMES, limit)
-        shift = self._found.frame_of(0)
-        return spans_of_blocks(starts + shift, ends + shift, blocks, self.source, self._rules)
+        frames = self._found.frame_of(begin), self._found.frame_of(limit)
+        return spans_of_new_blocks(*frames, blocks, self.source, self._rules)
 
     def _overview(self, first: int, stop: int) -> "npt.NDArray[np.floating[Any]] | None":
         """Read blocks of the overview of the chunk in progress; None if it has none, or is full by now."""
@@ -218,9 +223,9 @@ class WatchedStream:
         path, channels = self._view.chunk_path, self._stream.definition.audio.channels
         size = overview_block_bytes(channels)
         try:
-            if self._file is None or self._file[0] != path:
-                self._file = path, io.FileIO(self._store.open(StagingOverview(staging_of(path).id)))
-            descriptor = self._file[1].fileno()
+            if self._file is None or self._file.chunk_path != path:
+                self._file = _KeptFile(path, self._store.open(StagingOverview(staging_of(path).id)))
+            descriptor = self._file.descriptor
             # An engine that goes on in the chunk of one that died has removed it: nothing more comes there.
             is_removed = os.fstat(descriptor).st_nlink == 0
             data = b"" if is_removed else os.pread(descriptor, (stop - first) * size, first * size)

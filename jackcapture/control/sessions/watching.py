@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 0.1
 """Between two looks at what is new. The engine tells about as often how far it has come."""
 
+_LONGEST_LOOK_SECONDS = 0.2
+_SHARE = 0.02
+"""Of a processor, which looking may take before it is done less often."""
+
 _RETRY_SECONDS = 1.0
 _FAILURES = 5
 """After so many failures in a row, what cannot be read is passed over: it must not end the watch for good."""
@@ -54,6 +58,7 @@ class SuggestionWatcher:
         self._wake = asyncio.Event()
         self._wake.set()  # an earlier control may have left something
         # The thread's own:
+        self._spent = 0.0  # seconds of a processor, in the last look
         self._watches: dict[_Key, SegmentWatch] = {}
         self._failures: dict[_Key, int] = {}
         self._not_before: dict[_Key, float] = {}
@@ -76,7 +81,7 @@ class SuggestionWatcher:
             except Exception:
                 log.exception("while watching triggered sessions")
                 await asyncio.sleep(_RETRY_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(min(max(LOOK_SECONDS, self._spent / _SHARE), _LONGEST_LOOK_SECONDS))
 
     async def settle(self, session_id: str) -> None:
         """Watch the segments of a session that have ended to their end, as far as that can be done now."""
@@ -104,6 +109,7 @@ class SuggestionWatcher:
         return left
 
     def _look_at(self, streams: _Streams, views: _Views, at_once: str) -> tuple[list[Watched], list[Suggestion]]:
+        began = time.thread_time()
         under_way = self._catalog.suggestions.under_way()
         for key in self._watches.keys() - {(it.session_id, it.segment) for it in under_way}:
             del self._watches[key]
@@ -123,6 +129,7 @@ class SuggestionWatcher:
             except Exception as error:  # one session's trouble must not stop the others
                 self._fail(it, error)
                 left.append(it)
+        self._spent = time.thread_time() - began
         return left, changed
 
     def _watch(self, it: Watched, streams: _Streams) -> SegmentWatch:
