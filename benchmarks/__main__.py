@@ -18,6 +18,7 @@ from benchmarks.live_edge import edge
 from benchmarks.machine import describe
 from benchmarks.measuring import Row, say
 from benchmarks.virtual_slices import read, virtual
+from benchmarks.watching import watching
 from benchmarks.workspace import Workspace
 from jackcapture._version import VERSION
 
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[Workspace], Iterator[Row]]] = {
     "read": read,
     "catalog": catalog,
     "edge": edge,
+    "watching": watching,
 }
 _VERDICTS = {None: "", True: "met", False: "missed"}
 

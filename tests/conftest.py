@@ -13,6 +13,7 @@ import pytest
 
 from parts import processes
 from parts.build import build
+from parts.bursts import Burst, BurstSource, StartBurstSource
 from parts.command_line import CommandLine
 from parts.disks import FreezableDisk, SmallDisk, memory_disk
 from parts.disturbers import (
@@ -171,6 +172,20 @@ def midi_sink(
         def start(server: JackServer | str | None, *, name: str = "midi_sink") -> MidiSink:
             sink = MidiSink(program("midi_sink"), server, tmp_path / f"{name}.events", name=name)
             return stack.enter_context(sink)
+
+        yield start
+
+
+@pytest.fixture
+def burst_source(start_jack_server: StartServer, program: Callable[[str], Path]) -> Iterator[StartBurstSource]:
+    """A function that starts a source with BurstSource's arguments; it is stopped when the test is over."""
+    with ExitStack() as stack:
+
+        def start(
+            server: JackServer | str | None, bursts: Sequence[Burst], *, channels: int = 1, name: str = "source"
+        ) -> BurstSource:
+            source = BurstSource(program("burst_source"), server, bursts, channels=channels, name=name)
+            return stack.enter_context(source)
 
         yield start
 

@@ -14,6 +14,7 @@ from jackcapture.catalog.migration import migrate
 from jackcapture.catalog.requests import RequestRows
 from jackcapture.catalog.rows import SealedChunk, StreamRecord, StreamTotals, TakeRecord
 from jackcapture.catalog.sessions import SessionRows
+from jackcapture.catalog.suggestions import SuggestionRows
 from jackcapture.errors import ConflictError, NotFoundError, StorageDamagedError
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.retention import KEEP_ALL, Hold, Retention
@@ -34,6 +35,9 @@ class Catalog:
     requests: RequestRows
     """Requests of sessions, as they begin and end."""
 
+    suggestions: SuggestionRows
+    """What stood out in triggered sessions."""
+
     def __init__(self, path: str, store_uuid: str) -> None:
         """Open or make the catalog; raises `StorageDamagedError` if it is another store's or a newer version's."""
         self._connections = Connections(path)
@@ -44,6 +48,7 @@ class Catalog:
             self.keeping = Keeping(self._connections)
             self.sessions = SessionRows(self._connections)
             self.requests = RequestRows(self._connections)
+            self.suggestions = SuggestionRows(self._connections)
         except BaseException:
             self._connections.close()
             raise

@@ -6,7 +6,7 @@ import sqlite3
 from jackcapture.errors import StorageDamagedError
 
 APPLICATION_ID = 0x4A435054  # "JCPT", in the header of the file
-VERSION = 6
+VERSION = 7
 
 
 def migrate(connection: sqlite3.Connection, path: str, version: int = VERSION) -> None:

@@ -13,11 +13,13 @@ from jackcapture.catalog.keeping import insert_holds
 from jackcapture.catalog.migration import migrate
 from jackcapture.catalog.requests import insert_request
 from jackcapture.catalog.sessions import insert_mark, insert_relocation, insert_segment, insert_session
+from jackcapture.catalog.suggestions import insert_suggestion
 from jackcapture.model.artifacts import Artifact
 from jackcapture.model.overviews import overview_bytes
 from jackcapture.model.retention import Hold, HolderKind, Removal, Retention
 from jackcapture.model.sessions import Session
 from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.suggestions import Suggestion
 from jackcapture.model.takes import ClockSnapshot, Gap, Take
 from jackcapture.model.uris import StreamUri
 from jackcapture.store import Files
@@ -237,8 +239,8 @@ class NewCatalog:
             )
             return [row[0] for row in found]
 
-    def add_session(self, session: Session) -> None:
-        """Enter a session whose streams and takes are entered, with its segments, marks, requests and holds."""
+    def add_session(self, session: Session, suggestions: Iterable[Suggestion] = ()) -> None:
+        """Enter a session whose streams and takes are entered, with all that it has and holds."""
         with translated(self.path):
             number = insert_session(self._db, session)
             for segment in session.segments:
@@ -249,6 +251,8 @@ class NewCatalog:
                 insert_relocation(self._db, number, relocation)
             for request in session.requests:
                 insert_request(self._db, number, request)
+            for suggestion in suggestions:
+                insert_suggestion(self._db, number, suggestion)
 
     def is_known(self, content_hash: str) -> bool:
         """Tell whether a row needs this content."""

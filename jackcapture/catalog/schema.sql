@@ -232,3 +232,37 @@ CREATE TABLE requests (
     PRIMARY KEY (session, number),
     FOREIGN KEY (session, segment) REFERENCES segments (session, number)
 ) STRICT, WITHOUT ROWID;
+
+-- How far a segment of a triggered session has been watched for what stands out.
+CREATE TABLE watches (
+    session INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    frame INTEGER NOT NULL,                 -- 64-bit JACK frame: what is before it need not be looked at again
+    is_done INTEGER NOT NULL,               -- 1: all of it has been watched
+    PRIMARY KEY (session, segment),
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX watches_under_way ON watches (session, segment) WHERE is_done = 0;
+
+-- What stood out in it; all frames are 64-bit JACK frames.
+CREATE TABLE suggestions (
+    number INTEGER PRIMARY KEY,             -- grows with the time of finding
+    id TEXT NOT NULL UNIQUE,                -- suggestion-<12 hex digits>
+    session INTEGER NOT NULL,
+    segment INTEGER NOT NULL,
+    status TEXT NOT NULL,                   -- open, pending, accepted, dismissed
+    reason TEXT NOT NULL,                   -- level, midi: what stood out first
+    stream_id INTEGER NOT NULL REFERENCES streams (id),
+    peak REAL,                              -- full scale 1; NULL: only MIDI
+    begin_frame INTEGER NOT NULL,           -- what stood out, to the sample
+    end_frame INTEGER NOT NULL,
+    from_frame INTEGER NOT NULL,            -- what is suggested, with pre-roll and hold
+    to_frame INTEGER,                       -- NULL while it is open
+    found_at_ns INTEGER NOT NULL,
+    decided_at_ns INTEGER,
+    artifacts TEXT NOT NULL,                -- JSON: ids of what was cut
+    problem TEXT NOT NULL,                  -- why it could not be accepted by itself
+    FOREIGN KEY (session, segment) REFERENCES segments (session, number)
+) STRICT;
+CREATE UNIQUE INDEX suggestions_by_place ON suggestions (session, segment, begin_frame);
+CREATE INDEX suggestions_by_status ON suggestions (status, session);

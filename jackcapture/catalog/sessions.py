@@ -129,7 +129,10 @@ class SessionRows:
             rows.insert_artifact(db, document)
 
     def delete(self, session_id: str) -> None:
-        """Remove a session, let go of what it holds, and mark its documents, whose content is then to be removed."""
+        """Remove a session with its marks and suggestions, let go of what it holds, and mark its documents.
+
+        Their content is then to be removed.
+        """
         with self._connections.write() as db:
             session = _row(db, session_id)["number"]
             for table in (
@@ -137,6 +140,8 @@ class SessionRows:
                 "mark_positions",
                 "marks",
                 "relocations",
+                "suggestions",
+                "watches",
                 "segment_ranges",
                 "segments",
                 "session_streams",
@@ -286,6 +291,10 @@ def _begin_segment(db: sqlite3.Connection, session_id: str, segment: Segment, no
     session = _row(db, session_id)["number"]
     db.execute("UPDATE sessions SET status = ? WHERE number = ?", (SessionStatus.PLAYING, session))
     insert_segment(db, session, session_id, segment, now_ns)
+    db.execute(
+        "INSERT INTO watches SELECT number, ?, ?, 0 FROM sessions WHERE number = ? AND mode = ?",
+        (segment.number, segment.started.jack_frame, session, SessionMode.TRIGGERED),
+    )
 
 
 def _end_segment(

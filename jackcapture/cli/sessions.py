@@ -14,6 +14,7 @@ from jackcapture.model.template_results import template_argument
 _NOTE = re.compile(r"([0-9]{1,3})(?:@([0-9]+(?:\.[0-9]+)?))?(?::([0-9]+(?:\.[0-9]+)?))?")
 
 Id = Annotated[str, typer.Argument(help="The session's id, as 'session list' shows it.")]
+Suggested = Annotated[str, typer.Argument(help="The suggestion's id, as 'session suggestions' shows it.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,6 +28,9 @@ def add_to(app: typer.Typer) -> None:
         ("close", _close),
         ("mark", _mark),
         ("request", _request),
+        ("suggestions", _suggestions),
+        ("accept", _accept),
+        ("dismiss", _dismiss),
         ("export", _export),
         ("list", _list),
         ("status", _status),
@@ -174,6 +178,37 @@ def _note(word: str) -> dict[str, Any]:
         )
     times = {"ms": found[2], "duration_ms": found[3]}
     return {"note": int(found[1])} | {name: float(value) for name, value in times.items() if value is not None}
+
+
+def _suggestions(
+    session_id: Annotated[str | None, typer.Argument(help="Of this session; of all unless given.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only open, pending, accepted or dismissed ones.")] = None,
+    is_all: Annotated[bool, typer.Option("--all", help="Also those that were accepted or dismissed.")] = False,
+) -> None:
+    """Show what stood out in triggered sessions and is not decided, newest first."""
+    found = call("suggestion_list", session_id=session_id, status=status)
+    if status is None and not is_all:
+        found = [it for it in found if it["decided_at"] is None]
+    show(found, text.suggestions)
+
+
+def _accept(
+    suggestion_id: Suggested,
+    output_format: Annotated[
+        str | None, typer.Option("--format", help="Of audio: wav (unless given), flac or raw.")
+    ] = None,
+    sample_format: Annotated[str | None, typer.Option(help="f32, i24 or i16; that of the stream unless given.")] = None,
+) -> None:
+    """Cut what is suggested out of all streams of the session."""
+    accepted = call(
+        "suggestion_accept", suggestion_id=suggestion_id, output_format=output_format, sample_format=sample_format
+    )
+    show(accepted, text.accepted)
+
+
+def _dismiss(suggestion_id: Suggested) -> None:
+    """Note that a suggestion is not wanted; nothing is removed."""
+    show(call("suggestion_dismiss", suggestion_id=suggestion_id), lambda it: print(f"{it['id']} is dismissed"))
 
 
 def _export(

@@ -354,6 +354,38 @@ def export(result: dict[str, Any]) -> None:
         print(f"  segment {part['segment']} {part['stream_uri']}: {part['path'] or 'nothing'}{gaps}")
 
 
+def suggestions(results: list[dict[str, Any]]) -> None:
+    """Print suggestions as a table."""
+    if not results:
+        print("no suggestions; a session with --mode triggered makes them while it plays")
+        return
+    table(
+        [
+            ("suggestion", "status", "began", "length", "peak", "first in"),
+            *(
+                (
+                    it["id"],
+                    it["status"],
+                    it["began_at"],
+                    "goes on" if it["seconds"] is None else duration(it["seconds"]),
+                    "MIDI" if it["peak_db"] is None else f"{it['peak_db']:.1f} dB",
+                    it["stream_uri"],
+                )
+                for it in results
+            ),
+        ]
+    )
+    for it in results:
+        if it["problem"]:
+            print(f"{it['id']} could not be accepted yet: {it['problem']}")
+
+
+def accepted(result: dict[str, Any]) -> None:
+    """Print what was cut for a suggestion."""
+    print(f"{result['suggestion']['id']} is accepted")
+    slices(result["slices"])
+
+
 def sessions(results: list[dict[str, Any]]) -> None:
     """Print sessions as a table."""
     if not results:

@@ -81,6 +81,29 @@ class Session:
         """Give the session with its segments, marks and timeline."""
         return self._do("session_status")
 
+    def suggestions(self, status: str | None = None) -> list[dict[str, Any]]:
+        """Give what stood out in it, if it is triggered, newest first; `status` is open, pending, accepted, dismissed.
+
+        `Client.events` tells of each when it comes (`SessionSuggestion`).
+        """
+        found: list[dict[str, Any]] = self._client.call("suggestion_list", session_id=self.id, status=status)
+        return found
+
+    def accept(self, suggestion_id: str, *, progress: Progress | None = None, **how: Any) -> dict[str, Any]:
+        """Cut what is suggested out of all its streams; `how` is output_format, sample_format.
+
+        Raises `ConflictError` while it goes on, or if it has been decided.
+        """
+        result: dict[str, Any] = self._client.call(
+            "suggestion_accept", progress=progress, suggestion_id=suggestion_id, **how
+        )
+        return result
+
+    def dismiss(self, suggestion_id: str) -> dict[str, Any]:
+        """Note that a suggestion is not wanted; raises as `accept` does."""
+        result: dict[str, Any] = self._client.call("suggestion_dismiss", suggestion_id=suggestion_id)
+        return result
+
     def export(
         self, path: str | os.PathLike[str], *, output_format: str = "folder", progress: Progress | None = None
     ) -> dict[str, Any]:

@@ -21,13 +21,16 @@ from jackcapture.control.server import Server
 from jackcapture.control.sessions.life_cycle import Sessions
 from jackcapture.control.sessions.request_artifacts import RequestArtifacts
 from jackcapture.control.sessions.requests import Requests
+from jackcapture.control.sessions.suggestions import Suggestions, suggestion_event
 from jackcapture.control.sessions.transport_following import TransportFollower
+from jackcapture.control.sessions.watching import SuggestionWatcher
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.control.tidying import discard_orphans
 from jackcapture.errors import JackCaptureError, StorageDamagedError
 from jackcapture.lock import CONTROL_LOCK, STORE_LOCK, ProcessLock
 from jackcapture.memory import Trimmer
+from jackcapture.model.suggestions import Suggestion
 from jackcapture.protocol import messages
 from jackcapture.protocol.framing import Broadcast
 from jackcapture.protocol.sockets import make_runtime_directory
@@ -60,7 +63,18 @@ class Control:
         self.events = EventPublisher(settings.runtime)
         self.link = EngineLink(settings.runtime, self._on_broadcast)
         self.streams = Streams(store, catalog, self.contents, self.supply, self.link)
-        self.sessions = Sessions(store, catalog, self.contents, self.streams, settings.ring_seconds)
+        self.watcher = SuggestionWatcher(store, catalog, self.streams, self._on_suggestion)
+        self.sessions = Sessions(store, catalog, self.contents, self.streams, self.watcher, settings.ring_seconds)
+        self.suggestions = Suggestions(
+            store,
+            catalog,
+            self.contents,
+            self.streams,
+            self.supply,
+            self.slicer,
+            self.cutting,
+            self._on_suggestion,
+        )
         artifacts = RequestArtifacts(store, catalog, self.contents, self.slicer, self.supply, self.streams)
         self.requests = Requests(catalog, self.streams, self.sessions, self.link, artifacts, self.is_ending)
         self.following = TransportFollower(
@@ -111,6 +125,8 @@ class Control:
             self.retention.keep(),
             self.following.keep(),
             self.requests.keep(),
+            self.watcher.keep(),
+            self.suggestions.keep(),
         )
         tasks = [asyncio.create_task(work) for work in works]
         log.info("ready")
@@ -173,6 +189,10 @@ class Control:
         if isinstance(broadcast.event, messages.JackTransport):
             self.following.on_event(broadcast.publisher, broadcast.event)
 
+    def _on_suggestion(self, suggestion: Suggestion) -> None:
+        self.events.publish(suggestion_event(suggestion))
+        self.suggestions.note(suggestion)
+
     async def _close(self) -> None:
         await self.following.close()
         try:
@@ -180,6 +200,7 @@ class Control:
             await self.sessions.end_all()
         except JackCaptureError as error:
             log.error("not everything could be stopped: %s", error)
+        await self.watcher.close()
         if self._server is not None:
             await self._server.close()
         await self.streams.close()

@@ -114,6 +114,50 @@ def columns_at(store: Store, catalog: Catalog, excerpt: Excerpt, columns: int, p
     return values[np.arange(columns) * parts // columns]
 
 
+def blocks_at(store: Store, catalog: Catalog, excerpt: Excerpt) -> Iterator[tuple["Integers", "Integers", "Floats"]]:
+    """Give the blocks of an excerpt as its chunks have them: first positions, ends, and (blocks, channels, 3).
+
+    Of a block that lies in the excerpt but in part, it is made from the samples of that part.
+    """
+    import numpy as np  # noqa: PLC0415
+
+    frame_bytes = excerpt.definition.audio.frame_bytes
+    for piece in excerpt.pieces:
+        blocks = _blocks(piece, frame_bytes)
+        starts = piece.first_sample + OVERVIEW_FRAMES * np.arange(blocks.start, blocks.stop)
+        ends = np.minimum(starts + OVERVIEW_FRAMES, piece.end_sample)
+        at = 0
+        for read in _read(store, catalog, excerpt, piece, blocks):
+            found = read
+            part = slice(at, at + len(found))
+            begins, lasts = starts[part].clip(piece.from_sample), ends[part].clip(max=piece.to_sample)
+            cut = np.flatnonzero((begins != starts[part]) | (lasts != ends[part]))
+            if len(cut):
+                found = found.copy()
+                for block in cut:
+                    inside = range(int(begins[block]) - piece.first_sample, int(lasts[block]) - piece.first_sample)
+                    samples = np.concatenate(list(_samples(store, catalog, excerpt, piece, _whole(inside))))
+                    found[block] = blocks_of(samples)[0]
+            yield begins, lasts, found
+            at = part.stop
+
+
+def samples_at(store: Store, catalog: Catalog, excerpt: Excerpt) -> "Floats":
+    """Give the samples of a short excerpt: float, shape (frames, channels)."""
+    import numpy as np  # noqa: PLC0415
+
+    parts: list[Floats] = []
+    for piece in excerpt.pieces:
+        inside = range(piece.from_sample - piece.first_sample, piece.to_sample - piece.first_sample)
+        parts += _samples(store, catalog, excerpt, piece, _whole(inside))
+    return np.concatenate(parts)
+
+
+def _whole(inside: range) -> range:
+    """Have all of it read at once."""
+    return range(inside.start, inside.stop, max(1, len(inside)))
+
+
 def overview_of(store: Store, catalog: Catalog, excerpt: Excerpt, points: int, progress: Progress) -> OverviewResult:
     """Give the overview of an excerpt with at most `points` points."""
     import numpy as np  # noqa: PLC0415 - control starts without it

@@ -85,7 +85,10 @@ class TimelineEntry:
 
 @dataclass(frozen=True, slots=True)
 class SessionResult:
-    """A session with all that belongs to it; `status` is created, playing, stopped or closed."""
+    """A session with all that belongs to it; `status` is created, playing, stopped or closed.
+
+    `suggestions` are how many there are of each status, if it is triggered; `suggestion_list` gives them.
+    """
 
     id: str
     name: str
@@ -98,6 +101,7 @@ class SessionResult:
     marks: tuple[MarkResult, ...]
     requests: tuple[RequestResult, ...]
     timeline: tuple[TimelineEntry, ...]
+    suggestions: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

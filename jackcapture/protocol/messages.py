@@ -7,6 +7,7 @@ import enum
 from dataclasses import dataclass
 
 from jackcapture.model.streams import StreamDefinition
+from jackcapture.model.suggestions import SuggestionReason, SuggestionStatus
 from jackcapture.model.takes import (
     NO_LATENCY,
     NO_TRANSPORT,
@@ -418,6 +419,28 @@ class DiskLow:
     free_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class SessionSuggestion:
+    """A suggestion of a triggered session has come, has ended, was decided, or could not be accepted by itself.
+
+    Frames are 64-bit JACK frames; `to_frame` is 0 while it is open, `peak` 0 if only MIDI stood out.
+    """
+
+    session_id: str
+    suggestion_id: str
+    segment: int
+    status: SuggestionStatus
+    reason: SuggestionReason
+    stream_uri: str
+    peak: float
+    begin_frame: int
+    end_frame: int
+    from_frame: int
+    to_frame: int
+    found_at_ns: int
+    problem: str = ""
+
+
 Command = (
     StreamAttach
     | StreamDetach
@@ -440,5 +463,5 @@ Payload = Command | Reply | OperationMessage
 EngineEvent = (
     StreamHeadPosition | StreamChunkFull | StreamError | StreamGap | JackState | MidiOutputState | JackTransport
 )
-ControlEvent = DiskLow
+ControlEvent = DiskLow | SessionSuggestion
 Event = EngineEvent | ControlEvent

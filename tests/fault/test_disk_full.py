@@ -1,6 +1,5 @@
 """Full disks, each by itself: of the whole store, of content, of staging, of the catalog, and of shared memory."""
 
-import errno
 import os
 import shutil
 import signal
@@ -18,7 +17,7 @@ from jackcapture.model.streams import AudioFormat, SampleFormat
 from jackcapture.processes.children import is_alive
 from jackcapture.protocol.messages import DiskLow, StreamHeadPosition
 from jackcapture.store import Store
-from parts.disks import SmallDisk
+from parts.disks import SmallDisk, fill
 from parts.events import Listener
 from parts.jackd import JackServer
 from parts.rig import RATE, RigProcess, StartRig, settings_file, wait_for
@@ -37,26 +36,6 @@ def create(client: Client, uri: str = URI, channels: int = 2, chunk: int = 65536
 def status_of(client: Client, uri: str = URI) -> dict[str, Any]:
     status: dict[str, Any] = client.call("stream_status", uri=uri)
     return status
-
-
-def fill(disk: Path, leave: int) -> Path:
-    """Fill a disk but for some bytes, also once more; give the file that does."""
-    filler = disk / "filler"
-    with filler.open("ab") as file:
-
-        def grow() -> bool:
-            space = os.statvfs(disk)
-            more = space.f_bavail * space.f_frsize - leave
-            try:
-                os.posix_fallocate(file.fileno(), 0, max(1, os.fstat(file.fileno()).st_size + more))
-            except OSError as error:  # something was written meanwhile
-                if error.errno != errno.ENOSPC:
-                    raise
-                return False
-            return True
-
-        wait_for(grow, bool, f"a full {disk}")
-    return filler
 
 
 def elsewhere(root: Path, **places: Path) -> None:

@@ -181,7 +181,7 @@ def test_hands_control_and_engine(
         create(client, A)
         remote.become_timebase_master(120)
         session_id = rig.cli("session", "create", "--stream", A, "--follow-transport")["id"]
-        with pytest.raises(InvalidValueError, match="it must be mark or segment"):
+        with pytest.raises(InvalidValueError, match="'mark' or 'segment'"):
             client.call("session_create", streams=[A], follow_transport=True, on_relocate="stop")
         # By hand: a segment that the transport's next stop ends.
         client.call("session_play", session_id=session_id)

@@ -1,6 +1,8 @@
 """Real disks for one test: small ones, and one whose file system can be frozen; nothing of them left afterwards."""
 
 import contextlib
+import errno
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+
+from parts.rig import wait_for
 
 LONGEST_FREEZE = 20
 """Seconds after which a frozen disk is thawed in any case, also when the test run has died."""
@@ -89,3 +93,23 @@ class FreezableDisk:
                 yield
             finally:
                 subprocess.run(["fsfreeze", "--unfreeze", str(self.path)], check=True)
+
+
+def fill(disk: Path, leave: int) -> Path:
+    """Fill a disk but for some bytes, also once more; give the file that does."""
+    filler = disk / "filler"
+    with filler.open("ab") as file:
+
+        def grow() -> bool:
+            space = os.statvfs(disk)
+            more = space.f_bavail * space.f_frsize - leave
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(1, os.fstat(file.fileno()).st_size + more))
+            except OSError as error:  # something was written meanwhile
+                if error.errno != errno.ENOSPC:
+                    raise
+                return False
+            return True
+
+        wait_for(grow, bool, f"a full {disk}")
+    return filler

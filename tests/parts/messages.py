@@ -10,6 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from jackcapture.model.streams import AudioFormat, MidiFormat, SampleFormat, StreamDefinition
+from jackcapture.model.suggestions import SuggestionReason, SuggestionStatus
 from jackcapture.model.takes import (
     ClockReason,
     ClockSnapshot,
@@ -144,6 +145,21 @@ _EVENTS: tuple[Event, ...] = (
     messages.JackState("default", connected=False, reason="it has gone"),
     _OUTPUT,
     messages.DiskLow(is_low=True, path="/srv/tape/content/blake3", seconds_left=599.5, free_bytes=1 << 33),
+    messages.SessionSuggestion(
+        "session-0123456789ab",
+        "suggestion-ba9876543210",
+        3,
+        SuggestionStatus.PENDING,
+        SuggestionReason.LEVEL,
+        "stream://desk/main",
+        0.125,
+        (1 << 33) + 48_000,
+        (1 << 33) + 96_000,
+        1 << 33,
+        (1 << 33) + 120_000,
+        1_700_000_000_123_456_789,
+        "the disk is full",
+    ),
     _TRANSPORT,
 )
 

@@ -354,4 +354,5 @@ def test_which_operations_can_be_cancelled() -> None:
     assert {name for name, found in OPERATIONS.items() if found.cancellable} == {
         "artifact_materialise", "artifact_read", "artifact_save", "doctor", "grab", "midi_send", "session_export",
         "session_request", "store_check", "store_gc", "stream_overview", "stream_slice", "stream_waveform",
+        "suggestion_accept",
     }  # fmt: skip

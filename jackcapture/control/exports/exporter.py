@@ -87,7 +87,12 @@ class Exporter:
         files = [writer.write(part, target, prefix, moved) for _, part in with_file]
         provenance = render_provenance(plan, self.store.uuid, hashes, [file.provenance for file in files])
         target.add_bytes(prefix + PROVENANCE, rendered(provenance))
-        document = render_session(self.store.uuid, plan.session, list(hashes.values()))
+        document = render_session(
+            self.store.uuid,
+            plan.session,
+            list(hashes.values()),
+            self.catalog.suggestions.of_session(plan.session.id),
+        )
         target.add_bytes(prefix + SESSION, rendered(document))
         if output_format is ExportFormat.REAPER:
             target.add_bytes(prefix + PROJECT, render_project(plan, files))

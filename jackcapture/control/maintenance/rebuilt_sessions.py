@@ -7,6 +7,7 @@ from jackcapture.catalog.rebuilding import NewCatalog
 from jackcapture.control.maintenance.session_reading import RangePart, SessionDocument, read_session
 from jackcapture.control.maintenance.store_contents import Document
 from jackcapture.model.sessions import Mark, Relocation, Segment, SegmentRange, Session, SessionStatus
+from jackcapture.model.suggestions import Suggestion
 from jackcapture.model.uris import StreamUri
 
 
@@ -40,7 +41,7 @@ class FoundSessions:
 
 
 def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable[[str], None]) -> Session:
-    """Enter a session with its segments, marks, requests and holds, as far as its streams and their takes are there."""
+    """Enter a session with all that it has and holds, as far as its streams and their takes are there."""
     streams = tuple(uri for uri in document.uris if catalog.has_stream(uri))
     for uri in document.uris:
         if uri not in streams:
@@ -68,6 +69,11 @@ def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable
             if end is not None and position <= end:
                 positions[uri] = position
         marks.append(Mark(mark.name, mark.segment, mark.jack_frame, mark.wall_clock_ns, mark.created_at_ns, positions))
+    suggestions = [
+        Suggestion(session_id=document.id, **{**it.model_dump(), "stream_uri": StreamUri(it.stream_uri)})
+        for it in document.suggestions
+        if it.stream_uri in streams
+    ]
     session = Session(
         document.id,
         document.name,
@@ -82,7 +88,7 @@ def enter_session(catalog: NewCatalog, document: SessionDocument, tell: Callable
         tuple(Relocation(it.segment, it.at.clock, it.from_frame, it.mark) for it in document.relocations),
         tuple(it.request for it in document.requests),
     )
-    catalog.add_session(session)
+    catalog.add_session(session, suggestions)
     return session
 
 

@@ -12,6 +12,7 @@ from jackcapture.control.sessions.document import SESSION_TYPE
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
 from jackcapture.model.sessions import MAX_NAME_LENGTH, SegmentClock, SessionMode
+from jackcapture.model.suggestions import SuggestionReason, SuggestionStatus
 from jackcapture.model.takes import TransportState
 from jackcapture.model.uris import StreamUri, parse_stream_uri
 
@@ -85,6 +86,25 @@ class RelocationPart(DocumentPart):
     mark: _Name | None
 
 
+class SuggestionPart(DocumentPart):
+    """What stood out in a segment."""
+
+    id: _Name
+    segment: _Number
+    status: SuggestionStatus
+    reason: SuggestionReason
+    stream_uri: _Uri
+    peak: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | None
+    begin_frame: Count
+    end_frame: Count
+    from_frame: Count
+    to_frame: Count
+    found_at_ns: Signed
+    decided_at_ns: Signed | None
+    artifacts: tuple[_Name, ...]
+    problem: str
+
+
 class SessionDocument(DocumentPart):
     """A session as it stood when it was closed, or marked after that."""
 
@@ -100,6 +120,7 @@ class SessionDocument(DocumentPart):
     marks: tuple[MarkPart, ...]
     relocations: tuple[RelocationPart, ...] = ()
     requests: tuple[RequestPart, ...] = ()
+    suggestions: tuple[SuggestionPart, ...] = ()
 
     @property
     def uris(self) -> tuple[StreamUri, ...]:
@@ -108,8 +129,10 @@ class SessionDocument(DocumentPart):
 
     @property
     def age(self) -> tuple[int, int]:
-        """What grows from one document of a session to the next: marks are only added."""
-        return len(self.marks), max((mark.created_at_ns for mark in self.marks), default=0)
+        """What grows from one document of a session to the next: marks and decisions are only added."""
+        decided = [it.decided_at_ns for it in self.suggestions if it.decided_at_ns is not None]
+        added = [mark.created_at_ns for mark in self.marks] + decided
+        return len(added), max(added, default=0)
 
 
 def read_session(data: bytes) -> SessionDocument:
@@ -132,6 +155,14 @@ def read_session(data: bytes) -> SessionDocument:
     for relocation in session.relocations:
         if relocation.segment not in segments:
             raise InvalidValueError(f"the relocation at JACK frame {relocation.at.jack_frame} is in no segment")
+    _check_requests(session)
+    _check_suggestions(session)
+    _check_once("the relocation at", [(it.segment, it.at.jack_frame) for it in session.relocations])
+    return session
+
+
+def _check_requests(session: SessionDocument) -> None:
+    segments = {segment.number for segment in session.segments}
     for request in session.requests:
         if request.segment not in segments:
             raise InvalidValueError(f"the request {request.number} is in no segment")
@@ -139,8 +170,20 @@ def read_session(data: bytes) -> SessionDocument:
             if answer.uri not in session.uris or answer.from_sample > answer.to_sample:
                 raise InvalidValueError(f"the request {request.number}: {answer} is no answer of its streams")
     _check_once("the request", [request.number for request in session.requests])
-    _check_once("the relocation at", [(it.segment, it.at.jack_frame) for it in session.relocations])
-    return session
+
+
+def _check_suggestions(session: SessionDocument) -> None:
+    segments = {segment.number for segment in session.segments}
+    _check_once("the suggestion", [it.id for it in session.suggestions])
+    _check_once("the suggestion at", [(it.segment, it.begin_frame) for it in session.suggestions])
+    for suggestion in session.suggestions:
+        if suggestion.segment not in segments or suggestion.stream_uri not in session.uris:
+            raise InvalidValueError(f"{suggestion.id} is in no segment, or in a stream, that it has")
+        is_decided = suggestion.status in (SuggestionStatus.ACCEPTED, SuggestionStatus.DISMISSED)
+        frames = (suggestion.from_frame, suggestion.begin_frame, suggestion.end_frame, suggestion.to_frame)
+        is_open = suggestion.status is SuggestionStatus.OPEN
+        if is_open or list(frames) != sorted(frames) or is_decided != (suggestion.decided_at_ns is not None):
+            raise InvalidValueError(f"{suggestion.id} says what cannot be: {suggestion.status}, at {frames}")
 
 
 def _check_once(what: str, names: Iterable[object]) -> None:

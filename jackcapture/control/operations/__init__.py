@@ -18,6 +18,7 @@ from jackcapture.control.operations import (
     slices,
     status,
     streams,
+    suggestions,
     templates,
     transport,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "slices",
     "status",
     "streams",
+    "suggestions",
     "templates",
     "transport",
 ]

@@ -13,7 +13,7 @@ from jackcapture.model.session_results import (
     SessionSummary,
     TimelineEntry,
 )
-from jackcapture.model.sessions import Mark, Segment, SegmentClock, Session
+from jackcapture.model.sessions import Mark, Segment, SegmentClock, Session, SessionMode
 from jackcapture.model.times import iso
 
 NEWEST = 100
@@ -33,7 +33,14 @@ def describe_session(catalog: Catalog, session: Session) -> SessionResult:
         tuple(describe_mark(mark) for mark in session.marks),
         tuple(describe_request(request, session.settings) for request in session.requests),
         _timeline(session),
+        _suggestions(catalog, session),
     )
+
+
+def _suggestions(catalog: Catalog, session: Session) -> dict[str, int]:
+    if session.mode is not SessionMode.TRIGGERED:
+        return {}
+    return {status.value: count for status, count in catalog.suggestions.counts(session.id).items()}
 
 
 def describe_mark(mark: Mark) -> MarkResult:

@@ -24,6 +24,7 @@ from jackcapture.control.result_json import as_json
 from jackcapture.control.retention import RetentionKeeper
 from jackcapture.control.sessions.life_cycle import Sessions
 from jackcapture.control.sessions.requests import Requests
+from jackcapture.control.sessions.suggestions import Suggestions
 from jackcapture.control.slices.slicer import Slicer
 from jackcapture.control.streams import Streams
 from jackcapture.errors import InvalidValueError, NotFoundError
@@ -48,6 +49,7 @@ class Services(Protocol):
     streams: Streams
     sessions: Sessions
     requests: Requests
+    suggestions: Suggestions
     retention: RetentionKeeper
     link: EngineLink
     reads: PatientReads

@@ -1,7 +1,7 @@
 """The document of a session that is closed: what the store alone tells of it. Blocks."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,7 +10,8 @@ from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_manifest, rendered
 from jackcapture.model.artifacts import Artifact
-from jackcapture.model.sessions import SegmentClock, Session
+from jackcapture.model.sessions import SegmentClock, Session, SessionMode
+from jackcapture.model.suggestions import Suggestion
 from jackcapture.model.uris import StreamUri
 from jackcapture.store import Sealed, Store
 
@@ -18,11 +19,17 @@ SESSION_TYPE = "application/vnd.jackcapture.session+json"
 
 
 def enter_session(
-    store: Store, contents: Contents, catalog: Catalog, session: Session, add: Callable[[Artifact], None]
+    store: Store,
+    contents: Contents,
+    catalog: Catalog,
+    session: Session,
+    add: Callable[[Artifact], None],
+    decided: Suggestion | None = None,
 ) -> None:
     """Put the document of a session into the store; `add` enters its artifact, with what else changes.
 
-    The manifests that it is linked to tell of all takes that the session has, also of one that runs on.
+    `decided` is a suggestion as it will be then, in the place of what the catalog has. The manifests that the document
+    is linked to tell of all takes that the session has, also of one that runs on.
     """
     for uri in session.streams:
         _ensure_manifest(store, contents, catalog, session, uri)
@@ -33,6 +40,10 @@ def enter_session(
         for manifest in catalog.artifacts(kind="manifest", stream_uri=uri, limit=1)
     ]
     hashes = [catalog.artifact(definition).content_hash for definition in definitions]
+    suggestions = [
+        decided if decided is not None and known.id == decided.id else known
+        for known in catalog.suggestions.of_session(session.id)
+    ]
 
     def add_row(sealed: Sealed) -> None:
         add(
@@ -48,7 +59,7 @@ def enter_session(
             )
         )
 
-    contents.enter_document(rendered(render_session(store.uuid, session, hashes)), add_row)
+    contents.enter_document(rendered(render_session(store.uuid, session, hashes, suggestions)), add_row)
 
 
 def _ensure_manifest(store: Store, contents: Contents, catalog: Catalog, session: Session, uri: StreamUri) -> None:
@@ -64,8 +75,26 @@ def _ensure_manifest(store: Store, contents: Contents, catalog: Catalog, session
     enter_manifest(store, contents, catalog, catalog.stream(uri))
 
 
-def render_session(store_uuid: str, session: Session, definition_hashes: list[str]) -> dict[str, Any]:
-    """Give a session with its segments and marks as JSON values; streams are named also by their definitions."""
+def render_session(
+    store_uuid: str, session: Session, definition_hashes: list[str], suggestions: Sequence[Suggestion] = ()
+) -> dict[str, Any]:
+    """Give a session with its segments, marks and suggestions as JSON values.
+
+    Streams are named also by their definitions. A session that is not triggered says nothing of suggestions.
+    """
+    document = _rendered_session(store_uuid, session, definition_hashes)
+    if session.mode is SessionMode.TRIGGERED:
+        document["suggestions"] = [_suggestion_values(it) for it in suggestions]
+    return document
+
+
+def _suggestion_values(suggestion: Suggestion) -> dict[str, Any]:
+    values = asdict(suggestion)
+    del values["session_id"]
+    return values
+
+
+def _rendered_session(store_uuid: str, session: Session, definition_hashes: list[str]) -> dict[str, Any]:
     return {
         "type": SESSION_TYPE,
         "version": 1,

@@ -22,6 +22,7 @@ from jackcapture.control.sessions.marks import Marks
 from jackcapture.control.sessions.pre_roll import frame_before, pre_roll_ns, start_before
 from jackcapture.control.sessions.recorded import RecordedRanges
 from jackcapture.control.sessions.settings import session_settings
+from jackcapture.control.sessions.watching import SuggestionWatcher
 from jackcapture.control.streams import Streams
 from jackcapture.errors import ConflictError, InvalidValueError, JackCaptureError
 from jackcapture.model.places import MAX_SAMPLE_POSITION
@@ -46,8 +47,15 @@ class Sessions:
     """All sessions of the store; methods on the asyncio loop."""
 
     def __init__(
-        self, store: Store, catalog: Catalog, contents: Contents, streams: Streams, ring_seconds: float
+        self,
+        store: Store,
+        catalog: Catalog,
+        contents: Contents,
+        streams: Streams,
+        watcher: SuggestionWatcher,
+        ring_seconds: float,
     ) -> None:
+        self._watcher = watcher
         self._store = store
         self._catalog = catalog
         self._contents = contents
@@ -117,6 +125,7 @@ class Sessions:
                 except JackCaptureError:
                     await self._stop_quietly(begun)
                     raise
+            self._watcher.wake()
             started = None if at is not None else await self._recorded.first_clock(segment)
             if started is not None:
                 await asyncio.to_thread(self._catalog.sessions.note_start, session_id, segment.number, started)
@@ -287,6 +296,7 @@ class Sessions:
         recorded.sort(key=lambda it: frame - it[2].frame_of(entered[it[2].uri]))
         ended = at or await self._recorded.clock_at(recorded, frame)
         await asyncio.to_thread(self._catalog.sessions.end_segment, session.id, segment.number, ended, entered)
+        await self._settle(session)
 
     async def _split(
         self, session: Session, segment: Segment, live: tuple[SegmentRange, ...], relocation: Relocation
@@ -311,6 +321,7 @@ class Sessions:
             time.time_ns(),
             relocation,
         )
+        self._watcher.wake()
 
     async def _stop_takes(self, ranges: Iterable[SegmentRange], at: int | None) -> list[SegmentRange]:
         """Stop those of some takes that run, on one frame; gives them."""
@@ -325,7 +336,16 @@ class Sessions:
             return live
         return []
 
+    async def _settle(self, session: Session) -> None:
+        """Have what stood out up to the end of a segment found, unless that cannot be done now."""
+        if session.mode is SessionMode.TRIGGERED:
+            try:
+                await self._watcher.settle(session.id)
+            except JackCaptureError as error:
+                log.error("%s has ended, and is not watched to its end yet: %s", session.id, error)
+
     async def _close(self, session: Session) -> None:
+        await self._settle(session)
         now = time.time_ns()
         closed = replace(session, status=SessionStatus.CLOSED, closed_at_ns=now)
         await asyncio.to_thread(
