@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jackcapture._version import VERSION
-from jackcapture.cli import artifacts, midi, overviews, rig, sessions, slices, status, store, streams, transport
+from jackcapture.cli import agents, artifacts, midi, overviews, rig, sessions, slices, status, store, streams, transport
 from jackcapture.cli.session import options, report
 from jackcapture.errors import InvalidValueError, JackCaptureError
 
@@ -41,7 +41,7 @@ def _global_options(
         raise InvalidValueError("no command given; see 'jackcapture --help'")
 
 
-for commands in (status, streams, sessions, slices, overviews, midi, transport, artifacts, store, rig):
+for commands in (status, streams, sessions, slices, overviews, midi, transport, artifacts, store, rig, agents):
     commands.add_to(app)
 
 

@@ -32,6 +32,7 @@ def _up(
 ) -> None:
     """Run control and engine in the foreground until interrupted; then seal what is recorded."""
     from jackcapture.client import Client  # noqa: PLC0415
+    from jackcapture.processes.http_door import HttpDoor  # noqa: PLC0415
     from jackcapture.processes.rig import Rig  # noqa: PLC0415
 
     settings = options.settings()
@@ -41,10 +42,12 @@ def _up(
     with (
         _jack_server(settings, dummy) as settings,
         Rig(settings, options.config, lambda: control_pid(settings, _has_engine)) as rig,
+        HttpDoor(settings, options.config) as door,
     ):
         with Client(runtime=settings.runtime) as client:
             _tell_ready(settings, client)
         while not ended.wait(_WATCH_SECONDS):
+            door.keep()
             if not rig.keep():
                 break
 
@@ -74,6 +77,8 @@ def _tell_ready(settings: Settings, client: "Client") -> None:
         say(f"JACK server {settings.server!r} is not running; the streams are attached when it is")
     for warning in status["warnings"]:
         say(f"warning: {warning}")
+    if status["http"]:
+        say(f"MCP over HTTP: {status['http']['url']}, with the token in {status['http']['token_file']}")
     ready = {
         "ready": True,
         "root": settings.root,
@@ -82,6 +87,7 @@ def _tell_ready(settings: Settings, client: "Client") -> None:
         "pid": os.getpid(),
         "control": status["control"]["pid"],
         "engine": status["engine"]["pid"],
+        "http": status["http"],
     }
     print(json.dumps(ready) if options.json else "ready", flush=True)
 

@@ -21,8 +21,12 @@ def given_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def encode_call(number: int, operation: str, arguments: Mapping[str, Any]) -> bytes:
-    """Give the bytes of a call; raises `InvalidValueError` if control would not take so many."""
-    data = encode_envelope(Envelope(number, messages.OperationCall(operation, json.dumps(arguments))))
+    """Give the bytes of a call; raises `InvalidValueError` for what is no JSON, or more than control takes."""
+    try:
+        written = json.dumps(arguments)
+    except (TypeError, ValueError, RecursionError) as error:  # also integers of thousands of digits
+        raise InvalidValueError(f"{operation}: its arguments are no JSON: {error}", operation=operation) from None
+    data = encode_envelope(Envelope(number, messages.OperationCall(operation, written)))
     if len(data) > MAX_REQUEST_BYTES:  # its socket would drop it, and nobody would ever answer
         raise InvalidValueError(
             f"{operation}: its arguments make a message of {len(data)} bytes: it must have at most {MAX_REQUEST_BYTES}",
