@@ -29,7 +29,7 @@ class Guard:
 
     def __init__(self, app: App, names: Sequence[str], token: str) -> None:
         self._app = app
-        self._hosts = frozenset(name.lower().encode("ascii", "replace") for name in names)
+        self._hosts = frozenset(name.encode("ascii", "replace") for name in names)
         self._origins = frozenset(b"http://" + host for host in self._hosts)
         self._token = token.encode()
 
@@ -51,12 +51,12 @@ class Guard:
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         hosts = _values(scope, b"host")
-        if len(hosts) != 1 or hosts[0].lower() not in self._hosts:
+        if len(hosts) != 1 or hosts[0] not in self._hosts:
             known = ", ".join(sorted(host.decode() for host in self._hosts))
             return 421, "wrong_host", f"this server is called {known}, and by no other Host header"
         origins = _values(scope, b"origin")
         sites = _values(scope, b"sec-fetch-site")
-        if any(origin.lower() not in self._origins for origin in origins) or any(it not in _SAME_SITE for it in sites):
+        if any(origin not in self._origins for origin in origins) or any(it not in _SAME_SITE for it in sites):
             return 403, "wrong_origin", "pages of another origin may not call this server"
         if scope["path"] in OPEN_PATHS and scope["method"] in ("GET", "HEAD"):
             return None

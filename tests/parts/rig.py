@@ -24,6 +24,7 @@ from parts.jackd import JackServer
 COMMAND = [sys.executable, "-c", "from jackcapture.cli.main import main; main()"]
 PATIENCE = 20.0
 RATE = 48000
+NO_HTTP = 'http_host = ""\n'
 
 
 class StartRig(Protocol):
@@ -51,6 +52,10 @@ class RigProcess:
             "JACK_DEFAULT_SERVER": self.server,
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
+        config = folder / "config" / "jackcapture" / "config.toml"
+        if not config.exists():  # no rig takes a port of the machine's, unless a test is about that
+            config.parent.mkdir(parents=True)
+            config.write_text(NO_HTTP)
         self.log_path = folder / f"up-{time.monotonic_ns()}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -175,7 +180,8 @@ class RigProcess:
 def settings_file(folder: Path, **settings: float | str) -> dict[str, str]:
     """Write settings to a file in `folder`; give the environment in which they hold."""
     path = folder / "settings.toml"
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    given = {"http_host": ""} | settings
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items()))
     return {"JACKCAPTURE_CONFIG": str(path)}
 
 

@@ -24,7 +24,9 @@ def write(tmp_path: Path, text: str, name: str = "config/jackcapture/config.toml
 def test_defaults_hold_where_nothing_is_said(tmp_path: Path, environment: dict[str, str]) -> None:
     found = load_settings({"root": None}, environment)
     assert os.path.isabs(found.root)
-    assert found == Settings(root=found.root, runtime=os.path.realpath(tmp_path / "run" / "jackcapture"))
+    token = os.path.realpath(tmp_path / "config" / "jackcapture" / "mcp-token")
+    runtime = os.path.realpath(tmp_path / "run" / "jackcapture")
+    assert found == Settings(root=found.root, runtime=runtime, http_token_file=token)
 
 
 def test_each_source_overrules_the_one_before(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -84,6 +86,9 @@ def test_a_named_file_that_is_missing_is_told(tmp_path: Path, environment: dict[
         ('server = ""', "server = '': it must have 1 to 63"),
         ('client_name = "a:b"', "without '/' and ':'"),
         ('root = ""', "root = ''"),
+        ("http_port = 65536", "http_port = 65536: it must be 0 to 65535"),
+        ('http_host = "0.0.0.0"', "must be the one address, or name, by which clients call this machine"),
+        ('http_host = "http://localhost"', "must be the one address, or name, by which clients call this machine"),
         ('runtime = "a\\u0000b"', "runtime = 'a"),
         ("server = ", "config.toml: "),
         ('server = "\udc80"', "config.toml: "),
