@@ -51,7 +51,7 @@ def test_a_file_that_holds_none_is_refused(tmp_path: Path, text: str) -> None:
 
 def test_where_none_can_be_made_the_reason_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="File exists|Not a directory"):
+    with pytest.raises(StorageError, match=r"File exists|Not a directory"):
         ensure_token(str(tmp_path / "file" / "mcp-token"))
     with pytest.raises((StorageError, InvalidValueError)):
         ensure_token(str(tmp_path))
