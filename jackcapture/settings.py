@@ -1,5 +1,6 @@
 """Where things are and how they are tuned: defaults, then TOML file, then environment, then command line."""
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -17,6 +18,9 @@ ENVIRONMENT = {
     "server": "JACK_DEFAULT_SERVER",
     "config": "JACKCAPTURE_CONFIG",
 }
+
+_RUNTIME_PARENT = "/run/user"
+"""Where the runtime directories of users lie, by their number, unless XDG_RUNTIME_DIR says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +151,8 @@ def _default_root() -> str:
 def _default_runtime(environment: Mapping[str, str]) -> str:
     if environment.get("XDG_RUNTIME_DIR"):
         return os.path.join(environment["XDG_RUNTIME_DIR"], "jackcapture")
+    usual = f"{_RUNTIME_PARENT}/{os.getuid()}"  # programs with agents start us without most of the user's environment
+    with contextlib.suppress(OSError):
+        if os.stat(usual).st_uid == os.getuid():
+            return os.path.join(usual, "jackcapture")
     return f"/tmp/jackcapture-{os.getuid()}"  # noqa: S108 - made with mode 0700 and checked

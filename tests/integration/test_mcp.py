@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import httpx2
 import numpy as np
 import pytest
 import soundfile
@@ -169,9 +170,9 @@ def test_all_doors_give_the_same_slice(rig: RigProcess) -> None:
         python, array = take.data, take.array()
     by_async, async_array = asyncio.run(by_asyncio())
     given = [python, by_async, rig.cli("slice", RECORDED, "--from", "sample:1000", "--to", "sample:25000")]
-    given += [anyio.run(by_agent, door, era) for door, era in DOORS]
+    given += [anyio.run(by_agent, "stdio", ERAS[0]), anyio.run(by_agent, "http", ERAS[1])]
     ids = [found.pop("artifact_id") for found in given]
-    assert len(set(ids)) == len(ids) == 7
+    assert len(set(ids)) == len(ids) == 5
     assert all(found == given[0] for found in given)
     np.testing.assert_array_equal(array, async_array)
 
@@ -238,6 +239,27 @@ def test_what_is_long_is_given_as_a_link_or_in_parts(rig: RigProcess) -> None:
             assert await done(client, "artifact_list") == artifacts, "reading a resource changed something"
 
     anyio.run(work)
+
+
+def test_the_file_of_an_artifact_is_streamed_over_http_and_everybody_tells_where(rig: RigProcess) -> None:
+    with rig.client() as client:
+        cut = client.slice(RECORDED, "start", "sample:96000", virtual=True)
+        whole = rig.content(client.slice(RECORDED, "start", "sample:96000")["content_hash"]).read_bytes()
+        told = client.call("status")["http"]
+    assert told == {key: rig.ready["http"][key] for key in ("url", "token_file")}
+    found = rig.cli("mcp", "--token")
+    assert found == {**told, "token": token_of(rig)}
+    assert rig.run("mcp", "--token").stdout.strip() == token_of(rig)
+    assert token_of(rig) not in rig.run("status").stdout
+    base = told["url"].removesuffix("/mcp")
+    with httpx2.Client(headers={"Authorization": f"Bearer {token_of(rig)}"}, timeout=60) as http:
+        answer = http.get(f"{base}/artifacts/{cut['artifact_id']}")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "audio/vnd.wave")
+        assert answer.content == whole
+        missing = http.get(f"{base}/artifacts/slice-0")
+        assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+        assert http.post(f"{base}/artifacts/{cut['artifact_id']}").status_code == 405
+    assert len(whole) > 96_000 * 8
 
 
 def stream_of(uri: str) -> str:

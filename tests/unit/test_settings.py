@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jackcapture import settings
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.settings import Settings, load_settings
 
@@ -27,6 +28,16 @@ def test_defaults_hold_where_nothing_is_said(tmp_path: Path, environment: dict[s
     token = os.path.realpath(tmp_path / "config" / "jackcapture" / "mcp-token")
     runtime = os.path.realpath(tmp_path / "run" / "jackcapture")
     assert found == Settings(root=found.root, runtime=runtime, http_token_file=token)
+
+
+def test_who_is_started_without_an_environment_finds_the_same_sockets(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del environment["XDG_RUNTIME_DIR"]
+    monkeypatch.setattr(settings, "_RUNTIME_PARENT", str(tmp_path))
+    assert load_settings({}, environment).runtime == f"/tmp/jackcapture-{os.getuid()}"
+    (tmp_path / str(os.getuid())).mkdir()
+    assert load_settings({}, environment).runtime == os.path.realpath(tmp_path / str(os.getuid()) / "jackcapture")
 
 
 def test_each_source_overrules_the_one_before(tmp_path: Path, environment: dict[str, str]) -> None:
