@@ -41,9 +41,10 @@ def _up(
         signal.signal(number, lambda *_: ended.set())
     with (
         _jack_server(settings, dummy) as settings,
+        HttpDoor(settings, options.config) as door,  # it may take its time to end: what is recorded is sealed first
         Rig(settings, options.config, lambda: control_pid(settings, _has_engine)) as rig,
-        HttpDoor(settings, options.config) as door,
     ):
+        door.open()
         with Client(runtime=settings.runtime) as client:
             _tell_ready(settings, client)
         while not ended.wait(_WATCH_SECONDS):

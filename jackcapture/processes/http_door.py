@@ -31,7 +31,10 @@ _RESTART_PAUSE = 1.0
 
 
 class HttpDoor:
-    """One listening socket; `keep` starts the server when somebody calls, and again when it has died."""
+    """One listening socket, from `open` on; `keep` starts the server when somebody calls, and again when it has died.
+
+    As a context manager it is closed at the end of the block.
+    """
 
     def __init__(self, settings: Settings, config: str | None) -> None:
         self._settings = settings
@@ -41,7 +44,6 @@ class HttpDoor:
         self._last_start = 0.0
 
     def __enter__(self) -> Self:
-        self.open()
         return self
 
     def __exit__(

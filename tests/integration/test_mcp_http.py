@@ -41,6 +41,7 @@ import json, sys, time
 from jackcapture.processes.http_door import HttpDoor
 from jackcapture.settings import Settings
 with HttpDoor(Settings(**json.loads(sys.argv[1])), None) as door:
+    door.open()
     print(json.dumps(door.address), flush=True)
     while True:
         door.keep()
@@ -199,6 +200,7 @@ def test_a_port_that_is_taken_is_told_and_nothing_else_comes_of_it(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with HttpDoor(settings_in(tmp_path, http_port=port), None) as door:
+            door.open()
             assert door.address is None
             door.keep()
         assert f"127.0.0.1 port {port}" in caplog.text
@@ -211,6 +213,7 @@ def test_an_address_that_cannot_be_had_ends_nothing(
     tmp_path: Path, host: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with HttpDoor(settings_in(tmp_path, http_host=host), None) as door:
+        door.open()
         assert door.address is None
         door.keep()
     assert bool(caplog.text) == bool(host)
@@ -223,6 +226,7 @@ def test_a_token_file_that_others_may_read_keeps_the_door_shut(
     token = ensure_token(settings.http_token_file)
     os.chmod(settings.http_token_file, 0o644)
     with HttpDoor(settings, None) as door:
+        door.open()
         assert door.address is None
     assert "mode 0600" in caplog.text
     assert token not in caplog.text
