@@ -1,5 +1,6 @@
 """Where things are and how they are tuned: defaults, then TOML file, then environment, then command line."""
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
@@ -18,6 +19,9 @@ ENVIRONMENT = {
     "config": "JACKCAPTURE_CONFIG",
 }
 
+_RUNTIME_PARENT = "/run/user"
+"""Where the runtime directories of users lie, by their number, unless XDG_RUNTIME_DIR says where."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -33,6 +37,9 @@ class Settings:
     disk_reserve_bytes: int = 64 << 20  # left free for the catalog and for what is recorded already
     disk_low_seconds: float = 600.0  # warned of when the space lasts no longer
     seal_threads: int = 4
+    http_host: str = "127.0.0.1"  # where `up` serves MCP over HTTP; empty: nowhere
+    http_port: int = 15225  # 0: any that is free
+    http_token_file: str = ""  # empty: mcp-token beside the configuration file
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -41,6 +48,7 @@ class Settings:
             ("disk_reserve_bytes", 0, 1 << 50),
             ("disk_low_seconds", 0.0, 1e9),
             ("seal_threads", 1, 64),
+            ("http_port", 0, 65535),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -49,6 +57,12 @@ class Settings:
             value = getattr(self, name)
             if not os.path.isabs(value):
                 raise InvalidValueError(f"{name} = {value!r}: it must be an absolute path", setting=name)
+        if self.http_host in ("0.0.0.0", "::", "*") or any(sign in self.http_host for sign in "/@ \0"):  # noqa: S104
+            raise InvalidValueError(
+                f"http_host = {self.http_host!r}: it must be the one address, or name, by which clients call this "
+                "machine, such as 127.0.0.1: calls by any other are refused",
+                setting="http_host",
+            )
         for name in ("server", "client_name"):
             value = getattr(self, name)
             if not 1 <= len(value) <= 63 or "/" in value or ":" in value or "\0" in value:
@@ -85,7 +99,9 @@ def load_settings(
     if "root" not in values:
         values["root"] = _default_root()
     values.setdefault("runtime", _default_runtime(environment))
-    for key in ("root", "runtime", "ring_directory"):
+    if not values.get("http_token_file"):
+        values["http_token_file"] = os.path.join(config_directory(environment), "mcp-token")
+    for key in ("root", "runtime", "ring_directory", "http_token_file"):
         if values.get(key):
             if "\0" in values[key]:
                 raise InvalidValueError(f"{key} = {values[key]!r}: it is not a path", setting=key)
@@ -136,4 +152,8 @@ def _default_root() -> str:
 def _default_runtime(environment: Mapping[str, str]) -> str:
     if environment.get("XDG_RUNTIME_DIR"):
         return os.path.join(environment["XDG_RUNTIME_DIR"], "jackcapture")
+    usual = f"{_RUNTIME_PARENT}/{os.getuid()}"  # programs with agents start us without most of the user's environment
+    with contextlib.suppress(OSError):
+        if os.stat(usual).st_uid == os.getuid():
+            return os.path.join(usual, "jackcapture")
     return f"/tmp/jackcapture-{os.getuid()}"  # noqa: S108 - made with mode 0700 and checked

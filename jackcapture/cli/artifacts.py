@@ -26,9 +26,10 @@ def _list(
     kind: Annotated[str | None, typer.Option(help="Only of this kind: slice, overview, definition, manifest.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
     stream: Annotated[str | None, typer.Option(help="Only of this stream.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, 1 to 1000.")] = 1000,
 ) -> None:
     """Show artifacts, newest first."""
-    show(call("artifact_list", kind=kind, tag=tag, stream_uri=stream), text.artifacts)
+    show(call("artifact_list", kind=kind, tag=tag, stream_uri=stream, limit=limit), text.artifacts)
 
 
 def _show(artifact_id: ArtifactId) -> None:

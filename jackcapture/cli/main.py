@@ -7,6 +7,7 @@ import typer
 
 from jackcapture._version import VERSION
 from jackcapture.cli import (
+    agents,
     artifacts,
     doctor,
     midi,
@@ -54,7 +55,21 @@ def _global_options(
         raise InvalidValueError("no command given; see 'jackcapture --help'")
 
 
-for commands in (status, watch, streams, sessions, slices, overviews, midi, transport, artifacts, store, doctor, rig):
+for commands in (
+    status,
+    watch,
+    streams,
+    sessions,
+    slices,
+    overviews,
+    midi,
+    transport,
+    artifacts,
+    store,
+    doctor,
+    rig,
+    agents,
+):
     commands.add_to(app)
 
 

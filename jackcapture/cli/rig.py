@@ -33,6 +33,7 @@ def _up(
     """Run control and engine in the foreground until interrupted; then seal what is recorded."""
     from jackcapture.cli.service import Service  # noqa: PLC0415
     from jackcapture.client import Client  # noqa: PLC0415
+    from jackcapture.processes.http_door import HttpDoor  # noqa: PLC0415
     from jackcapture.processes.rig import Rig  # noqa: PLC0415
 
     settings = options.settings()
@@ -41,13 +42,16 @@ def _up(
         signal.signal(number, lambda *_: ended.set())
     with (
         _jack_server(settings, dummy) as settings,
+        HttpDoor(settings, options.config) as door,  # it may take its time to end: what is recorded is sealed first
         Rig(settings, options.config, lambda: control_pid(settings, _has_engine)) as rig,
     ):
+        door.open()
         with Client(runtime=settings.runtime) as client:
             status = _tell_ready(settings, client)
         service = Service(settings.runtime)
         service.ready(status)
         while not ended.wait(_WATCH_SECONDS):
+            door.keep()
             if not rig.keep():
                 break
             service.tend()
@@ -79,6 +83,8 @@ def _tell_ready(settings: Settings, client: "Client") -> dict[str, Any]:
         say(f"JACK server {settings.server!r} is not running; the streams are attached when it is")
     for warning in status["warnings"]:
         say(f"warning: {warning}")
+    if status["http"]:
+        say(f"MCP over HTTP: {status['http']['url']}, with the token in {status['http']['token_file']}")
     ready = {
         "ready": True,
         "root": settings.root,
@@ -87,6 +93,7 @@ def _tell_ready(settings: Settings, client: "Client") -> dict[str, Any]:
         "pid": os.getpid(),
         "control": status["control"]["pid"],
         "engine": status["engine"]["pid"],
+        "http": status["http"],
     }
     print(json.dumps(ready) if options.json else "ready", flush=True)
     return status

@@ -238,6 +238,8 @@ def status(result: dict[str, Any]) -> None:
         process = result[name]
         print(f"{name}: " + (f"process {process['pid']} since {process['since']}" if process else "not running"))
     store(result["store"])
+    if result["http"]:
+        print(f"MCP: {result['http']['url']}, with the token in {result['http']['token_file']}")
     streams(result["streams"])
     if result["sessions"]:
         sessions(result["sessions"])

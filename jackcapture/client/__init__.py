@@ -6,32 +6,46 @@ with Client() as jc:
 
 import contextlib
 import itertools
-import json
 import os
 import time
 import weakref
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from jackcapture.client.events import Events, EventsLost
+from jackcapture.client.replies import (
+    CANCEL_SECONDS,
+    LOOK_SECONDS,
+    another_control,
+    encode_call,
+    given_arguments,
+    result_of,
+)
 from jackcapture.client.serving import control_in, unreachable
 from jackcapture.client.sessions import Session
 from jackcapture.client.slices import Slice
-from jackcapture.errors import JackCaptureError, UnreachableError
+from jackcapture.errors import JackCaptureError
 from jackcapture.model.progress import Progress
 from jackcapture.model.template_results import template_argument
 from jackcapture.protocol import messages, sockets
-from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope, raised_from
+from jackcapture.protocol.framing import Envelope, decode_envelope, encode_envelope
 from jackcapture.protocol.messages import Event
 from jackcapture.settings import load_settings
 
-__all__ = ["Client", "Event", "Events", "EventsLost", "Session", "Slice"]
+if TYPE_CHECKING:
+    from jackcapture.client.async_client import AsyncClient
 
-_LOOK_SECONDS = 1.0
-_CANCEL_SECONDS = 2.0
-"""How long a call that was given up may take to end; it ends all the same if it takes longer."""
+__all__ = ["AsyncClient", "Client", "Event", "Events", "EventsLost", "Session", "Slice"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncClient":  # it brings asyncio, which a command line must not wait for
+        from jackcapture.client.async_client import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class Client:
@@ -74,21 +88,14 @@ class Client:
         """
         control = control_in(self._runtime)
         number = next(self._numbers)
-        given = {name: value for name, value in arguments.items() if value is not None}
-        call = messages.OperationCall(operation, json.dumps(given))
+        data = encode_call(number, operation, given_arguments(arguments))
         try:
-            self._socket.send(encode_envelope(Envelope(number, call)))
+            self._socket.send(data)
             reply = self._final_reply(number, control, progress)
         except KeyboardInterrupt as interrupt:
             self._cancel(number, interrupt)
             raise
-        match reply:
-            case messages.OperationResult(result):
-                return _json(result, operation)
-            case messages.Error() as failure:
-                raise raised_from(failure)
-            case other:
-                raise UnreachableError(f"control answered {operation} with {type(other).__name__}")
+        return result_of(reply, operation)
 
     def events(self, *, timeout: float | None = None) -> Events:
         """Give the events of engine and control from now on, to iterate over; several may be open at a time.
@@ -172,7 +179,7 @@ class Client:
     def _cancel(self, number: int, error: BaseException) -> None:
         """Have control cancel a call, and wait a moment for its end; `error` gets a note if it goes on."""
         cancel = Envelope(next(self._numbers), messages.OperationCancel(number))
-        deadline = time.monotonic() + _CANCEL_SECONDS
+        deadline = time.monotonic() + CANCEL_SECONDS
         with contextlib.suppress(zmq.Again, JackCaptureError):
             self._socket.send(encode_envelope(cancel), zmq.DONTWAIT)
             while self._socket.poll(max(0, int(1000 * (deadline - time.monotonic())))):
@@ -184,21 +191,9 @@ class Client:
                     return
 
     def _receive(self, deadline: float, control: int) -> Envelope:
-        # Control may die while it works on the call, and the next one knows nothing of that: look from time to time.
-        while not self._socket.poll(int(1000 * _LOOK_SECONDS)):
+        while not self._socket.poll(int(1000 * LOOK_SECONDS)):
             if time.monotonic() > deadline:
                 raise unreachable(self._runtime)
             if control_in(self._runtime) != control:
-                raise UnreachableError(
-                    "control died while it worked on this, and another one has been started; look what was done, and "
-                    "ask again",
-                    runtime=self._runtime,
-                )
+                raise another_control(self._runtime)
         return decode_envelope(self._socket.recv())
-
-
-def _json(result: str, operation: str) -> Any:
-    try:
-        return json.loads(result)
-    except (ValueError, RecursionError):
-        raise UnreachableError(f"control answered {operation} with what is no JSON: {result[:100]!r}") from None

@@ -18,6 +18,41 @@ if TYPE_CHECKING:
     from jackcapture.client import Client
 
 
+def check_is_midi(data: dict[str, Any]) -> None:
+    """Raise `InvalidValueError` for the fields of a slice of audio."""
+    if data["channels"] is not None:
+        raise InvalidValueError(f"{data['artifact_id']} holds {data['mime_type']}, no MIDI events")
+
+
+def check_is_audio(data: dict[str, Any]) -> None:
+    """Raise `InvalidValueError` for the fields of a slice of MIDI."""
+    if data["channels"] is None:
+        raise InvalidValueError(f"{data['artifact_id']} holds MIDI events, no samples; see events()")
+
+
+def holds_records(data: dict[str, Any]) -> bool:
+    """Tell whether the file of a MIDI slice has its events exactly: a MIDI file rounds times, and adds events."""
+    return bool(data["rendered_type"] == MIDI_RECORDS_TYPE)
+
+
+def read_events(path: str) -> list[tuple[int, bytes]]:
+    """Read the events of a file of MIDI records."""
+    with open(path, "rb") as file:
+        return list(iterate_records(file.read()))
+
+
+def read_samples(path: str, data: dict[str, Any]) -> "npt.NDArray[np.float32]":
+    """Read the samples of the file of an audio slice: float32, shape (frames, channels), full scale 1."""
+    if data["rendered_type"] == RAW_TYPE:
+        audio = AudioFormat(data["sample_rate"], data["channels"], SampleFormat(data["sample_format"]))
+        with open(path, "rb") as file:
+            return decode_samples(file.read(), audio)
+    import soundfile  # noqa: PLC0415 - it brings numpy, which a command line must not wait for
+
+    samples: npt.NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0]
+    return samples
+
+
 class Slice:
     """A slice in the store. `data` holds the fields of the result, as the contract names them."""
 
@@ -36,11 +71,10 @@ class Slice:
 
     def events(self) -> list[tuple[int, bytes]]:
         """Give the events of a MIDI slice: the sample position in the stream and the bytes of each, in order."""
-        if self.data["channels"] is not None:
-            raise InvalidValueError(f"{self.data['artifact_id']} holds {self.data['mime_type']}, no MIDI events")
-        if self._holds(MIDI_RECORDS_TYPE):
-            with self._file() as path, open(path, "rb") as file:
-                return list(iterate_records(file.read()))
+        check_is_midi(self.data)
+        if holds_records(self.data):
+            with self._file() as path:
+                return read_events(path)
         # A MIDI file rounds times to its ticks, and has events of its own at its ends.
         first, last = self.data["sample_range"]
         exact = self._client.slice(self.data["stream_uri"], f"sample:{first}", f"sample:{last}", output_format="raw")
@@ -51,22 +85,9 @@ class Slice:
 
     def array(self) -> "npt.NDArray[np.float32]":
         """Give the samples of an audio slice: float32, shape (frames, channels), full scale 1."""
-        if self.data["channels"] is None:
-            raise InvalidValueError(f"{self.data['artifact_id']} holds MIDI events, no samples; see events()")
-        if self._holds(RAW_TYPE):
-            audio = AudioFormat(
-                self.data["sample_rate"], self.data["channels"], SampleFormat(self.data["sample_format"])
-            )
-            with self._file() as path, open(path, "rb") as file:
-                return decode_samples(file.read(), audio)
-        import soundfile  # noqa: PLC0415 - it brings numpy, which a command line must not wait for
-
+        check_is_audio(self.data)
         with self._file() as path:
-            samples: npt.NDArray[np.float32] = soundfile.read(path, dtype="float32", always_2d=True)[0]
-        return samples
-
-    def _holds(self, mime_type: str) -> bool:
-        return bool(self.data["rendered_type"] == mime_type)
+            return read_samples(path, self.data)
 
     @contextlib.contextmanager
     def _file(self) -> Iterator[str]:

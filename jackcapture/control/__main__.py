@@ -1,7 +1,8 @@
 """Runs control: `python -m jackcapture.control`, with what `up` passes on.
 
 With `--maintenance check` or `rebuild` it works on the store instead, while no control has it, and prints lines of
-JSON: `{"progress": [done, total, unit]}`, and at the end `{"result": ...}`.
+JSON: `{"progress": [done, total, unit]}`, and at the end `{"result": ...}`. With `--operations` it prints only
+`{"result": ...}`, that of `operation_list`: doors tell of the operations also while no control runs.
 """
 
 import argparse
@@ -23,10 +24,13 @@ def main() -> int:
     for name in ("root", "runtime", "server", "config"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--maintenance", choices=("check", "rebuild"))
-    for name in ("read-data", "force"):
+    for name in ("read-data", "force", "operations"):
         parser.add_argument(f"--{name}", action="store_true")
     options = parser.parse_args()
     log_to_standard_error("control")
+    if options.operations:
+        _print_operations()
+        return 0
     try:
         overrides = {"root": options.root, "runtime": options.runtime, "server": options.server}
         settings = load_settings(overrides, config=options.config)
@@ -42,6 +46,13 @@ def main() -> int:
         print(json.dumps(error.as_json()))  # for whoever started us
         return error.exit_status
     return 0
+
+
+def _print_operations() -> None:
+    from jackcapture.control.operations.introspection import describe_operations  # noqa: PLC0415
+    from jackcapture.control.result_json import as_json  # noqa: PLC0415
+
+    print(json.dumps({"result": as_json(describe_operations())}), flush=True)
 
 
 def _maintain(settings: Settings, options: argparse.Namespace) -> None:

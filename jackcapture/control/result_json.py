@@ -16,6 +16,11 @@ def as_json(value: Any) -> Any:
     return value
 
 
+def shown_name(name: str) -> str:
+    """Give the name under which doors show a field."""
+    return name.rstrip("_")
+
+
 @functools.cache
 def _names(kind: type) -> tuple[tuple[str, str], ...]:
-    return tuple((field.name, field.name.rstrip("_")) for field in dataclasses.fields(kind))
+    return tuple((field.name, shown_name(field.name)) for field in dataclasses.fields(kind))

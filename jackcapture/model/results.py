@@ -396,8 +396,16 @@ class RebuildResult:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpResult:
+    """Where MCP is served over HTTP, and the file with the bearer token that it asks for."""
+
+    url: str
+    token_file: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusResult:
-    """Everything at a glance."""
+    """Everything at a glance; `http` is None while nothing is served over HTTP."""
 
     jack: JackResult
     engine: ProcessResult | None
@@ -406,6 +414,7 @@ class StatusResult:
     sessions: tuple[SessionSummary, ...]
     store: StoreResult
     warnings: tuple[str, ...]
+    http: HttpResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ def start(
     environment: Mapping[str, str] | None = None,
     output: IO[Any] | int | None = None,
     result: IO[Any] | int | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start a process in a session of its own, so that a terminal's interrupt reaches only whoever started it.
 
     What it writes goes to `output` (our standard error unless given: standard output is for our own results); its
-    standard output goes to `result` if that is given.
+    standard output goes to `result` if that is given. It has the descriptors `pass_fds`.
     """
     output = sys.stderr.fileno() if output is None else output
     return subprocess.Popen(
@@ -32,6 +33,7 @@ def start(
         stderr=output,
         env=None if environment is None else dict(environment),
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

@@ -29,6 +29,7 @@ LEAVING_SECONDS = 5.0
 LOOK_SECONDS = 0.03
 LONGEST_SLEEP = 0.5
 RATE = 48000
+NO_HTTP = 'http_host = ""\n'
 
 
 class StartRig(Protocol):
@@ -65,6 +66,10 @@ class RigProcess:
             "XDG_CONFIG_HOME": str(folder / "config"),
         }
         self._command_line = command_line
+        config = folder / "config" / "jackcapture" / "config.toml"
+        if not config.exists():  # no rig takes a port of the machine's, unless a test is about that
+            config.parent.mkdir(parents=True)
+            config.write_text(NO_HTTP)
         self.log_path = folder / f"up-{time.monotonic_ns()}.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.ready: dict[str, Any] = {}
@@ -227,7 +232,8 @@ class RigProcess:
 def settings_file(folder: Path, **settings: float | str) -> dict[str, str]:
     """Write settings to a file in `folder`; give the environment in which they hold."""
     path = folder / "settings.toml"
-    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items()))
+    given = {"http_host": ""} | settings
+    path.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items()))
     return {"JACKCAPTURE_CONFIG": str(path)}
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jackcapture import settings
 from jackcapture.errors import InvalidValueError, NotFoundError
 from jackcapture.settings import Settings, load_settings
 
@@ -24,7 +25,19 @@ def write(tmp_path: Path, text: str, name: str = "config/jackcapture/config.toml
 def test_defaults_hold_where_nothing_is_said(tmp_path: Path, environment: dict[str, str]) -> None:
     found = load_settings({"root": None}, environment)
     assert os.path.isabs(found.root)
-    assert found == Settings(root=found.root, runtime=os.path.realpath(tmp_path / "run" / "jackcapture"))
+    token = os.path.realpath(tmp_path / "config" / "jackcapture" / "mcp-token")
+    runtime = os.path.realpath(tmp_path / "run" / "jackcapture")
+    assert found == Settings(root=found.root, runtime=runtime, http_token_file=token)
+
+
+def test_who_is_started_without_an_environment_finds_the_same_sockets(
+    tmp_path: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del environment["XDG_RUNTIME_DIR"]
+    monkeypatch.setattr(settings, "_RUNTIME_PARENT", str(tmp_path))
+    assert load_settings({}, environment).runtime == f"/tmp/jackcapture-{os.getuid()}"
+    (tmp_path / str(os.getuid())).mkdir()
+    assert load_settings({}, environment).runtime == os.path.realpath(tmp_path / str(os.getuid()) / "jackcapture")
 
 
 def test_each_source_overrules_the_one_before(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -84,6 +97,9 @@ def test_a_named_file_that_is_missing_is_told(tmp_path: Path, environment: dict[
         ('server = ""', "server = '': it must have 1 to 63"),
         ('client_name = "a:b"', "without '/' and ':'"),
         ('root = ""', "root = ''"),
+        ("http_port = 65536", "http_port = 65536: it must be 0 to 65535"),
+        ('http_host = "0.0.0.0"', "must be the one address, or name, by which clients call this machine"),
+        ('http_host = "http://localhost"', "must be the one address, or name, by which clients call this machine"),
         ('runtime = "a\\u0000b"', "runtime = 'a"),
         ("server = ", "config.toml: "),
         ('server = "\udc80"', "config.toml: "),

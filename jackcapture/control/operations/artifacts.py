@@ -12,16 +12,26 @@ from jackcapture.model.artifacts import Artifact
 from jackcapture.model.results import ArtifactResult, BytesResult, SavedResult
 from jackcapture.model.uris import parse_name, parse_stream_uri
 
+MAX_LISTED = 1000
+
 
 @operation
 async def artifact_list(
-    context: Context, kind: str | None = None, tag: str | None = None, stream_uri: str | None = None
+    context: Context,
+    kind: str | None = None,
+    tag: str | None = None,
+    stream_uri: str | None = None,
+    limit: int = MAX_LISTED,
 ) -> tuple[ArtifactResult, ...]:
-    """List the newest artifacts (at most 1,000), newest first; of a kind, with a tag, of a stream."""
+    """List the newest artifacts, newest first: of a kind, with a tag, of a stream; at most `limit` (1 to 1,000)."""
     services = context.services
+    if not 1 <= limit <= MAX_LISTED:
+        raise InvalidValueError(f"a limit of {limit}: it must be 1 to {MAX_LISTED}", limit=limit)
     if stream_uri is not None:
         parse_stream_uri(stream_uri)
-    found = await asyncio.to_thread(lambda: services.catalog.artifacts(kind=kind, tag=tag, stream_uri=stream_uri))
+    found = await asyncio.to_thread(
+        lambda: services.catalog.artifacts(kind=kind, tag=tag, stream_uri=stream_uri, limit=limit)
+    )
     return tuple(describe_artifact(services.store, artifact) for artifact in found)
 
 

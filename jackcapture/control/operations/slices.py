@@ -50,7 +50,7 @@ async def stream_slice(
     """
     definition = context.services.streams.get(uri).definition
     options = SliceOptions(
-        output_format or default_output_format(definition),
+        default_output_format(definition) if output_format is None else output_format,
         None if sample_format is None else parse_sample_format(sample_format),
         parse_between_takes(between_takes),
         virtual,

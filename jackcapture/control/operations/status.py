@@ -10,6 +10,7 @@ from jackcapture.control.operations.sessions import session_list
 from jackcapture.control.operations.streams import describe_known_streams, reachable_engine
 from jackcapture.model.results import (
     DoneResult,
+    HttpResult,
     JackResult,
     PortResult,
     ProcessResult,
@@ -17,6 +18,7 @@ from jackcapture.model.results import (
     StoreResult,
 )
 from jackcapture.model.times import iso
+from jackcapture.processes.http_door import read_address
 from jackcapture.protocol.messages import EngineState, PortList, PortsRequest
 
 
@@ -36,6 +38,7 @@ async def status(context: Context) -> StatusResult:
         sessions=sessions,
         store=store,
         warnings=(*(() if engine is None else engine.warnings), *services.disks.warnings()),
+        http=_http(services.settings.runtime),
     )
 
 
@@ -79,6 +82,11 @@ async def shutdown(context: Context) -> DoneResult:
     """Stop all recordings, seal them, and end engine and control."""
     context.services.end_soon()
     return DoneResult()
+
+
+def _http(runtime: str) -> HttpResult | None:
+    found = read_address(runtime)
+    return None if found is None else HttpResult(found["url"], found["token_file"])
 
 
 def _jack(context: Context, engine: EngineState | None) -> JackResult:

@@ -66,10 +66,12 @@ async def stream_create(
     rate = await sample_rate_for(context, sample_rate)
     definition = StreamDefinition(
         uri=parsed,
-        device_identity=device_identity or device_of(parsed),
+        device_identity=device_of(parsed) if device_identity is None else device_identity,
         format=MidiFormat(rate)
         if channels is None
-        else AudioFormat(rate, channels, parse_sample_format(sample_format or SampleFormat.F32)),
+        else AudioFormat(
+            rate, channels, parse_sample_format(SampleFormat.F32 if sample_format is None else sample_format)
+        ),
         chunk_size_bytes=_default_chunk(midi) if chunk_size_bytes is None else chunk_size_bytes,
         sources=tuple(sources or ()),
     )
