@@ -195,7 +195,8 @@ class Streams:
             if at_frame is None and len(streams) > 1:
                 names = tuple(stream.uri for stream in streams)
                 state = await self._link.request(messages.StateRequest(uris=names, hold=True), messages.EngineState)
-                stop_frame = state.frame  # nothing of it is in chunks yet
+                # Chunks may have the cycle that was under way, which the frame does not count yet; no more is moved.
+                stop_frame = state.frame + state.period
             await _all_of(self._stop(stream, stop_frame) for stream in streams)
         return streams
 

@@ -1,5 +1,6 @@
 """Tells systemd how a service is: sd_notify(3), over the socket that it names in the environment."""
 
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -39,11 +40,10 @@ class Notifier:
     def _send(self, message: str) -> None:
         if not self._address:
             return
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-            try:
-                sender.sendto(message.encode(), self._address)
-            except OSError:  # the manager has gone: nobody is to be told
-                return
+        # Without waiting: a manager that does not read, or has gone, must not hold up who looks after the recording.
+        kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, kind) as sender:
+            sender.sendto(message.encode(), self._address)
 
 
 def _watchdog_seconds(environment: Mapping[str, str]) -> float | None:

@@ -48,6 +48,13 @@ def test_a_service_manager_hears_what_happens(manager: socket.socket) -> None:
     assert heard(manager) == ["STOPPING=1", "STATUS=sealing what is recorded"]
 
 
+def test_a_manager_that_does_not_read_holds_up_nobody(manager: socket.socket) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname()})
+    for _ in range(10_000):
+        notifier.alive("well")
+    assert heard(manager)[0] == "WATCHDOG=1"
+
+
 def test_a_control_that_does_not_answer_is_no_sign_of_life(
     manager: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
