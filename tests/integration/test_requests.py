@@ -195,6 +195,9 @@ def test_an_answer_ends_when_it_has_decayed_or_lasts_too_long(
         assert early["end_frame"] == early["last_event_frame"] + HOLD
         assert "no stream had a sample of -60 dBFS" in early["hint"]
 
+        silent = early["first_note_frame"] + delay + ROUND + length + RATE // 4  # also for the next one's pre-roll
+        wait_for(lambda: client.call("transport_status")["jack_frame"], lambda frame: frame > silent, "its sound's end")
+
         patient = session_of(client, to=[slow.input], hold_seconds=0.3, max_seconds=2.0)
         whole = patient.request(notes=note)
         assert (whole["ended_by"], whole["hint"]) == ("decayed", None)
