@@ -25,6 +25,7 @@ from jackcapture.model.sessions import (
     SegmentClock,
     SegmentRange,
     Session,
+    SessionGlance,
     SessionMode,
     SessionStatus,
 )
@@ -55,11 +56,43 @@ class SessionRows:
         with self._connections.read() as db:
             return _session(db, _row(db, session_id))
 
-    def newest(self, limit: int) -> list[Session]:
-        """Give the newest sessions, newest first."""
+    def glances(self, limit: int) -> list[SessionGlance]:
+        """Give the newest sessions, newest first, with numbers in place of what they hold: a status asks for it."""
+        streams: dict[int, list[StreamUri]] = {}
         with self._connections.read() as db:
-            found = db.execute("SELECT * FROM sessions ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
-            return [_session(db, row) for row in found]
+            found = db.execute(
+                "SELECT *, (SELECT count(*) FROM segments WHERE session = sessions.number) AS segment_count,"
+                " (SELECT count(*) FROM marks WHERE session = sessions.number) AS mark_count"
+                " FROM sessions ORDER BY number DESC LIMIT ?",
+                (limit,),
+            ).fetchall()
+            for number, uri in db.execute(
+                "SELECT session, uri FROM session_streams JOIN streams ON streams.id = stream_id"
+                " WHERE session >= ? ORDER BY session, ordinal",
+                (found[-1]["number"] if found else 0,),
+            ):
+                streams.setdefault(number, []).append(StreamUri(uri))
+        return [
+            SessionGlance(
+                it["id"],
+                it["name"],
+                SessionMode(it["mode"]),
+                SessionStatus(it["status"]),
+                it["created_at_ns"],
+                tuple(streams.get(it["number"], ())),
+                it["segment_count"],
+                it["mark_count"],
+            )
+            for it in found
+        ]
+
+    def segment(self, session_id: str, number: int) -> Segment:
+        """Give one segment of a session alone; raises `NotFoundError`."""
+        with self._connections.read() as db:
+            found = _segments(db, _row(db, session_id)["number"], number)
+        if not found:
+            raise NotFoundError(f"{session_id} has no segment {number}", session_id=session_id, segment=number)
+        return found[0]
 
     def playing(self) -> list[Session]:
         """Give the sessions of which a segment runs."""
@@ -380,14 +413,6 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         "SELECT uri FROM session_streams JOIN streams ON streams.id = stream_id WHERE session = ? ORDER BY ordinal",
         number,
     )
-    ranges: dict[int, list[SegmentRange]] = {}
-    order = (
-        " JOIN session_streams ON session_streams.stream_id = streams.id"
-        " AND session_streams.session = segment_ranges.session"
-    )
-    for it in db.execute(f"{_RANGES}{order} WHERE segment_ranges.session = ? ORDER BY segment, ordinal", number):
-        ranges.setdefault(it["segment"], []).append(_range(it))
-    segments = db.execute("SELECT * FROM segments WHERE session = ? ORDER BY number", number)
     positions: dict[str, dict[StreamUri, int]] = {}
     for it in db.execute(
         "SELECT name, uri, sample_position FROM mark_positions JOIN streams ON streams.id = stream_id"
@@ -405,15 +430,7 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         row["created_at_ns"],
         row["closed_at_ns"],
         tuple(StreamUri(it["uri"]) for it in streams),
-        tuple(
-            Segment(
-                it["number"],
-                _clock(it["started"]),
-                None if it["ended"] is None else _clock(it["ended"]),
-                tuple(ranges.get(it["number"], ())),
-            )
-            for it in segments
-        ),
+        _segments(db, row["number"]),
         tuple(
             Mark(
                 it["name"],
@@ -428,6 +445,33 @@ def _session(db: sqlite3.Connection, row: sqlite3.Row) -> Session:
         json.loads(row["settings"]),
         tuple(Relocation(it["segment"], _clock(it["clocks"]), it["from_frame"], it["mark"]) for it in relocations),
         requests_of(db, row["number"]),
+    )
+
+
+def _segments(db: sqlite3.Connection, session: int, only: int | None = None) -> tuple[Segment, ...]:
+    """Give the segments of a session, by its number, in order, or one of them."""
+    ranges: dict[int, list[SegmentRange]] = {}
+    order = (
+        " JOIN session_streams ON session_streams.stream_id = streams.id"
+        " AND session_streams.session = segment_ranges.session"
+    )
+    one, wanted = ("", (session,)) if only is None else (" AND {} = ?", (session, only))
+    for it in db.execute(
+        f"{_RANGES}{order} WHERE segment_ranges.session = ?{one.format('segment')} ORDER BY segment, ordinal", wanted
+    ):
+        ranges.setdefault(it["segment"], []).append(_range(it))
+    found = db.execute(
+        f"SELECT * FROM segments WHERE session = ?{one.format('number')} ORDER BY number",  # noqa: S608 - fixed names
+        wanted,
+    )
+    return tuple(
+        Segment(
+            it["number"],
+            _clock(it["started"]),
+            None if it["ended"] is None else _clock(it["ended"]),
+            tuple(ranges.get(it["number"], ())),
+        )
+        for it in found
     )
 
 

@@ -151,6 +151,20 @@ class Session:
         return next((request for request in self.requests if request.ended_by is None), None)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionGlance:
+    """A session with how much belongs to it, in place of that itself."""
+
+    id: str
+    name: str
+    mode: SessionMode
+    status: SessionStatus
+    created_at_ns: int
+    streams: tuple[StreamUri, ...]
+    segment_count: int
+    mark_count: int
+
+
 def parse_session_mode(text: str) -> SessionMode:
     """Read a session's mode; raises `InvalidValueError`."""
     try:

@@ -261,7 +261,8 @@ def recorded(tmp_path: Path) -> KeptStore:
 def told_of_sessions(root: Path) -> tuple[Any, ...]:
     """All that the catalog tells of closed sessions, but for which takes they had begun, and the ids of artifacts."""
     with opened_session(root) as kept:
-        sessions = [it for it in kept.catalog.sessions.newest(9) if it.status is SessionStatus.CLOSED]
+        closed = [it.id for it in kept.catalog.sessions.glances(9) if it.status is SessionStatus.CLOSED]
+        sessions = [kept.catalog.sessions.get(session_id) for session_id in closed]
         documents = [(it.content_hash, it.metadata["session_id"]) for it in kept.catalog.artifacts(kind="session")]
         parents = {
             kept.catalog.artifact(parent).kind for it in kept.catalog.artifacts(kind="session") for parent in it.parents

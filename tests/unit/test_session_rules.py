@@ -29,6 +29,7 @@ from jackcapture.model.sessions import (
     SegmentClock,
     SegmentRange,
     Session,
+    SessionGlance,
     SessionMode,
     SessionStatus,
     parse_mark_name,
@@ -154,9 +155,13 @@ def test_a_session_is_found_again_at_each_stage_also_after_a_restart(catalog: Ca
 
 
 def test_the_newest_session_comes_first(catalog: Catalog) -> None:
-    for name in ("one", "two", "three"):
+    for name in ("one", "two"):
         catalog.sessions.add(session(name, A))
-    assert [found.id for found in catalog.sessions.newest(2)] == ["three", "two"]
+    catalog.sessions.add(session("three", B, A))
+    two, three = (session(name, *uris) for name, uris in (("two", (A,)), ("three", (B, A))))
+    assert catalog.sessions.glances(2) == [
+        SessionGlance(it.id, it.name, it.mode, it.status, it.created_at_ns, it.streams, 0, 0) for it in (three, two)
+    ]
     with pytest.raises(NotFoundError, match="no session 'four'; there are three, two, one"):
         catalog.sessions.get("four")
 
@@ -176,6 +181,11 @@ def test_a_take_that_ends_by_itself_ends_its_range_and_not_the_segment(catalog: 
     (segment,) = catalog.sessions.get("one").segments
     assert segment.is_running
     assert [(it.from_sample, it.to_sample) for it in segment.ranges] == [(4000, 4321), (2000, None)]
+    assert catalog.sessions.segment("one", 1) == segment
+    with pytest.raises(NotFoundError, match="one has no segment 2"):
+        catalog.sessions.segment("one", 2)
+    (glance,) = catalog.sessions.glances(2)
+    assert (glance.status, glance.segment_count, glance.mark_count) == (SessionStatus.PLAYING, 1, 0)
 
 
 def test_a_mark_has_a_name_of_its_own_in_its_session(catalog: Catalog) -> None:
@@ -240,7 +250,7 @@ def test_what_is_deleted_leaves_nothing_behind(catalog: Catalog, tmp_path: Path)
         catalog.sessions.add_mark(name, Mark("solo", 1, 5000, 1, 2, {A: 4000}))
         catalog.sessions.close(name, 9, artifact(f"session of {name}", "session", metadata={"session_id": name}))
     catalog.sessions.delete("one")
-    assert [found.id for found in catalog.sessions.newest(9)] == ["two"]
+    assert [found.id for found in catalog.sessions.glances(9)] == ["two"]
     assert [found.id for found in catalog.artifacts(kind="session")] == ["session of two"]
     assert held(catalog, A) == [("two", 4000, 5000)]
     marked = catalog.keeping.marked(10)

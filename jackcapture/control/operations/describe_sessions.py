@@ -65,10 +65,10 @@ def summarize_sessions(catalog: Catalog) -> tuple[SessionSummary, ...]:
             session.status.value,
             iso(session.created_at_ns),
             session.streams,
-            len(session.segments),
-            len(session.marks),
+            session.segment_count,
+            session.mark_count,
         )
-        for session in catalog.sessions.newest(NEWEST)
+        for session in catalog.sessions.glances(NEWEST)
     )
 
 
