@@ -12,7 +12,9 @@ JACK_SECONDS = 1.0
 
 _LOOK_SECONDS = 0.05
 
-_NO_STREAMS = StateRequest(uris=("",))  # no stream has this name, so the answer is short
+NO_STREAMS = StateRequest(uris=("",))
+"""Asks for the engine's state without streams: none has this name, so the answer is short."""
+
 _NO_PORTS = PortsRequest("^$")
 
 
@@ -22,7 +24,7 @@ async def engine_with_jack(link: EngineLink, consequence: str = "") -> EngineSta
     Raises `UnreachableError`: that the engine does not answer, or why it has no JACK server, with the consequence.
     """
     deadline = time.monotonic() + JACK_SECONDS
-    while not (engine := await link.request(_NO_STREAMS, EngineState)).connected:
+    while not (engine := await link.request(NO_STREAMS, EngineState)).connected:
         if time.monotonic() > deadline:
             try:  # the engine looks once more before it says why
                 await link.request(_NO_PORTS, PortList)

@@ -14,7 +14,7 @@ from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.documents import enter_definition
 from jackcapture.control.engine_link import EngineLink
-from jackcapture.control.jack_presence import engine_with_jack
+from jackcapture.control.jack_presence import NO_STREAMS, engine_with_jack
 from jackcapture.control.managed_stream import LiveTake, ManagedStream
 from jackcapture.control.takes import Takes
 from jackcapture.control.unsealed import UnsealedNotes
@@ -85,9 +85,8 @@ class Streams:
 
     async def newest_frame(self) -> int:
         """Give the 64-bit JACK frame after the newest cycle; 0 if the engine does not answer soon, or has no JACK."""
-        request = messages.StateRequest(uris=("",))  # no stream has this name, so the answer is short
         try:
-            return (await self._link.request(request, messages.EngineState, _NOW_SECONDS)).frame
+            return (await self._link.request(NO_STREAMS, messages.EngineState, _NOW_SECONDS)).frame
         except UnreachableError:
             return 0
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.engine_link import EngineLink
+from jackcapture.control.jack_presence import engine_with_jack
 from jackcapture.control.sessions.life_cycle import Sessions
 from jackcapture.control.sessions.listening import Listening
 from jackcapture.control.sessions.request_artifacts import RequestArtifacts
@@ -22,10 +23,10 @@ from jackcapture.control.sessions.request_ports import choose_destinations, choo
 from jackcapture.control.sessions.sending import Sending
 from jackcapture.control.sessions.settings import RequestSettings, session_settings
 from jackcapture.control.streams import Streams
-from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, OperationCancelledError, UnreachableError
+from jackcapture.errors import ConflictError, JackCaptureError, NotFoundError, OperationCancelledError
 from jackcapture.model.requests import EndedBy, Request
 from jackcapture.model.sessions import Segment, Session, SessionMode, SessionStatus
-from jackcapture.protocol.messages import EngineState, MidiCancel, MidiOutputState, PortList, PortsRequest, StateRequest
+from jackcapture.protocol.messages import EngineState, MidiCancel, MidiOutputState, PortList, PortsRequest
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +255,7 @@ class Requests:
             engine = await self._engine_at(rate)
             if not sending.is_done:  # then others may use the output
                 sending.look(engine.midi_outputs)
-            now = (await self._get(session.id)).segments[segment.number - 1]
+            now = await asyncio.to_thread(self._catalog.sessions.segment, session.id, segment.number)
             await listening.listen(now.ranges, caller.cut)
             if self._is_ending():  # which ends all takes, and so must be looked at after them
                 raise OperationCancelledError("session_request is cancelled: control ends", operation="session_request")
@@ -300,9 +301,7 @@ class Requests:
 
     async def _engine_at(self, rate: int) -> EngineState:
         """Give the engine's state, without streams; raises `UnreachableError` or `ConflictError` if JACK cannot do."""
-        engine = await self._link.request(StateRequest(uris=("",)), EngineState)
-        if not engine.connected:
-            raise UnreachableError(f"JACK server {engine.server!r} is not running", server=engine.server)
+        engine = await engine_with_jack(self._link)
         if engine.sample_rate != rate:
             raise ConflictError(
                 f"JACK runs at {engine.sample_rate} Hz, and the session's streams are defined at {rate} Hz: run JACK "
