@@ -8,6 +8,7 @@ import typer
 
 from jackcapture.cli import text
 from jackcapture.cli.session import absolute, call, options, show
+from jackcapture.model.levels import level_in_words
 
 _JSON_POINTS = 1000
 _LEVELS = " ▁▂▃▄▅▆▇█"
@@ -78,7 +79,7 @@ def _draw(result: dict[str, Any]) -> None:
     highest = max(max(channel) for channel in peaks)
     for number, (channel, waveform) in enumerate(zip(peaks, result["waveforms"], strict=True), 1):
         rms = math.sqrt(sum(value * value for value in waveform["rms"]) / len(waveform["rms"]))
-        print(f"channel {number}: peak {_decibels(max(channel))}, RMS {_decibels(rms)}")
+        print(f"channel {number}: peak {level_in_words(max(channel))}, RMS {level_in_words(rms)}")
         for row in _rows(channel, highest):
             print(row.rstrip())
     for gap in result["gaps"]:
@@ -94,7 +95,3 @@ def _rows(peaks: list[float], highest: float) -> list[str]:
         "".join(_LEVELS[min(max(height - row * per_row, 0), per_row)] for height in heights)
         for row in reversed(range(_ROWS))
     ]
-
-
-def _decibels(value: float) -> str:
-    return f"{20 * math.log10(value):.1f} dB" if value > 0 else "silence"

@@ -11,6 +11,7 @@ import typer
 from jackcapture.cli.session import options
 from jackcapture.cli.text import amount, duration
 from jackcapture.errors import JackCaptureError, UnreachableError
+from jackcapture.model.levels import decibels_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -103,12 +104,8 @@ def _peaks(client: "Client", uri: str) -> list[float | None] | None:
         raise
     except JackCaptureError:  # it has just begun or ended: the next look tells
         return None
-    return [decibels(max(map(abs, (*it["min"], *it["max"])), default=0.0)) for it in seen["waveforms"]]
-
-
-def decibels(peak: float) -> float | None:
-    """Give a peak in dBFS; None for silence."""
-    return round(20 * math.log10(peak), 1) if peak > 0 else None
+    levels = (decibels_of(max(map(abs, (*it["min"], *it["max"])), default=0.0)) for it in seen["waveforms"])
+    return [None if level is None else round(level, 1) for level in levels]
 
 
 def view(status: dict[str, Any]) -> "RenderableType":

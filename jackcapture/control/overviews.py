@@ -6,16 +6,15 @@ the overview of a chunk that has none, or one that cannot be read: that takes lo
 
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jackcapture.catalog import Catalog
-from jackcapture.control.slices.excerpts import Excerpt, Piece, open_piece
-from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError, StorageDamagedError, StorageError
+from jackcapture.control.slices.excerpts import Excerpt, Piece
+from jackcapture.control.slices.reading import samples_of_chunk, samples_of_piece
+from jackcapture.errors import InvalidValueError, JackCaptureError, NotFoundError
 from jackcapture.formats.overview import MAX, MIN, RMS, blocks_of, combine, points_of, read_blocks
-from jackcapture.formats.samples import decode_samples
 from jackcapture.model.addresses import Content, StagingOverview
 from jackcapture.model.overviews import OVERVIEW_FRAMES, overview_block_bytes, overview_blocks
 from jackcapture.model.progress import Progress
@@ -38,7 +37,6 @@ MAX_VALUES = 100_000
 
 _BATCH_VALUES = 1 << 17  # of blocks times channels, combined at once: a day is longer than the memory it should take
 _READ_BLOCKS = 1 << 10  # of a chunk that is looked at itself
-_READ_BYTES = 4 << 20  # of its samples
 _DECIMALS = 6  # -120 dB
 _LARGEST = 3.4028235e38  # in place of infinity, which JSON does not have
 
@@ -136,21 +134,10 @@ def blocks_at(store: Store, catalog: Catalog, excerpt: Excerpt) -> Iterator[tupl
                 found = found.copy()
                 for block in cut:
                     inside = range(int(begins[block]) - piece.first_sample, int(lasts[block]) - piece.first_sample)
-                    samples = np.concatenate(list(_samples(store, catalog, excerpt, piece, _whole(inside))))
+                    samples = np.concatenate(list(samples_of_chunk(store, catalog, excerpt, piece, _whole(inside))))
                     found[block] = blocks_of(samples)[0]
             yield begins, lasts, found
             at = part.stop
-
-
-def samples_at(store: Store, catalog: Catalog, excerpt: Excerpt) -> "Floats":
-    """Give the samples of a short excerpt: float, shape (frames, channels)."""
-    import numpy as np  # noqa: PLC0415
-
-    parts: list[Floats] = []
-    for piece in excerpt.pieces:
-        inside = range(piece.from_sample - piece.first_sample, piece.to_sample - piece.first_sample)
-        parts += _samples(store, catalog, excerpt, piece, _whole(inside))
-    return np.concatenate(parts)
 
 
 def _whole(inside: range) -> range:
@@ -240,9 +227,7 @@ def _points_of_samples(
     import numpy as np  # noqa: PLC0415
 
     position = piece.from_sample
-    step = max(1, _READ_BYTES // excerpt.definition.audio.frame_bytes)
-    inside = range(position - piece.first_sample, piece.to_sample - piece.first_sample, step)
-    for samples in _samples(store, catalog, excerpt, piece, inside):
+    for samples in samples_of_piece(store, catalog, excerpt, piece):
         yield position, points_of(samples, number_of(position + np.arange(len(samples))))
         position += len(samples)
 
@@ -293,24 +278,5 @@ def _blocks_of_samples(
 ) -> Iterator["Floats"]:
     end = min(blocks.stop * OVERVIEW_FRAMES, piece.end_sample - piece.first_sample)
     inside = range(blocks.start * OVERVIEW_FRAMES, end, _READ_BLOCKS * OVERVIEW_FRAMES)
-    for samples in _samples(store, catalog, excerpt, piece, inside):
+    for samples in samples_of_chunk(store, catalog, excerpt, piece, inside):
         yield blocks_of(samples)
-
-
-def _samples(store: Store, catalog: Catalog, excerpt: Excerpt, piece: Piece, inside: range) -> Iterator["Floats"]:
-    """Give the samples of a chunk; `inside` are its frames, in steps of what is read at once."""
-    audio = excerpt.definition.audio
-    descriptor = open_piece(store, catalog, excerpt, piece)
-    try:
-        for start in inside:
-            size = (min(start + inside.step, inside.stop) - start) * audio.frame_bytes
-            data = os.pread(descriptor, size, start * audio.frame_bytes)
-            if len(data) != size:
-                raise StorageDamagedError(
-                    f"chunk {piece.chunk_index} of take {piece.take_number} of {excerpt.definition.uri} ends too early"
-                )
-            yield decode_samples(data, audio)
-    except OSError as error:
-        raise StorageError(f"{store.path(piece.address)} cannot be read: {error.strerror}") from error
-    finally:
-        os.close(descriptor)

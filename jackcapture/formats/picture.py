@@ -5,7 +5,6 @@ Pillow is the same; no time of making is in them.
 """
 
 import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from jackcapture.errors import InvalidValueError
 from jackcapture.formats.lanes import COLOURS, FULL_SCALE, Ink, draw_lane, group_channels
 from jackcapture.formats.overview import MAX, MIN
 from jackcapture.formats.ticks import ClockSpan, clock_ticks, place_labels, range_ticks
+from jackcapture.model.levels import level_in_words
 from jackcapture.model.takes import Gap
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ class _Lettering:
                     self._write(layout.left - 5, y, text, "rm", _FAINT_TEXT)
             if layout.width - right >= 40:
                 peak = max(-float(values[:, lane, MIN].min()), float(values[:, lane, MAX].max()))
-                self._write(right + 6, middle, _decibels(peak), "lm", _FAINT_TEXT)
+                self._write(right + 6, middle, level_in_words(peak), "lm", _FAINT_TEXT)
 
     def gaps(self) -> None:
         """Name the cause of each gap that has the room, and its length."""
@@ -339,12 +339,6 @@ def _inside(gaps: Sequence[Gap], first: int, last: int) -> Iterator[tuple[int, i
     for gap in gaps:
         start = max(gap.position, first)
         yield start - first, max(min(gap.position + gap.frames, last), start + 1) - first
-
-
-def _decibels(peak: float) -> str:
-    if peak <= 0:
-        return "silence"
-    return f"{20 * math.log10(peak):.1f} dB"
 
 
 def _title_rows(height: int) -> int:

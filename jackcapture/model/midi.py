@@ -8,6 +8,12 @@ MAX_MESSAGE_BYTES = 32_000
 """What JACK's MIDI buffer (32,768 bytes with jackd) takes in one piece, beside other events."""
 
 _NOTE_OFF, _NOTE_ON = 0x80, 0x90
+_TIME_CODE, _REAL_TIME = 0xF1, 0xF8
+
+
+def is_activity(event: bytes) -> bool:
+    """Tell whether somebody plays: all is that but real-time messages (clock, active sensing, ...) and time code."""
+    return bool(event) and event[0] < _REAL_TIME and event[0] != _TIME_CODE
 
 
 def check_message(data: bytes) -> None:

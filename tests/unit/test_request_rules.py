@@ -17,7 +17,7 @@ from jackcapture.control.documents import rendered
 from jackcapture.control.maintenance.request_reading import RequestPart
 from jackcapture.control.maintenance.session_reading import read_session
 from jackcapture.control.operations.describe_requests import describe_request
-from jackcapture.control.sessions.answers import Span, Spans, amplitude_of, end_of_answer
+from jackcapture.control.sessions.answers import Span, Spans, end_of_answer
 from jackcapture.control.sessions.document import render_session
 from jackcapture.control.sessions.request_content import (
     MAX_EVENTS,
@@ -103,10 +103,6 @@ def test_an_answer_ends_where_it_would_frame_by_frame_whenever_it_is_looked_at(
     loud = {frame for stream in streams for frame in stream if frame < heard}
     found = end_of_answer([span for ear in ears for span in ear.found], last_event, hold, longest, heard)
     assert found == slow_end(loud, last_event, hold, longest, heard)
-
-
-def test_levels() -> None:
-    assert [amplitude_of(level) for level in (0.0, -20.0, -60.0)] == pytest.approx([1.0, 0.1, 0.001])
 
 
 # --- what is sent ---

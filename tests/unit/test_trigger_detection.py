@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from jackcapture.control.sessions.settings import TriggerSettings
 from jackcapture.control.sessions.trigger_detection import Found, Rules, Source, Span, TriggerDetector, WatchState
-from jackcapture.control.sessions.trigger_spans import is_activity, spans_of_blocks, spans_of_events
+from jackcapture.control.sessions.trigger_spans import spans_of_blocks, spans_of_events
+from jackcapture.model.midi import is_activity
 from jackcapture.model.suggestions import SuggestionReason
 from jackcapture.model.uris import parse_stream_uri
 

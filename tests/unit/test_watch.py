@@ -3,10 +3,9 @@
 import io
 from typing import Any
 
-import pytest
 from rich.console import Console
 
-from jackcapture.cli.watch import decibels, view
+from jackcapture.cli.watch import view
 
 
 def stream(uri: str, status: str = "recording", **more: Any) -> dict[str, Any]:
@@ -58,8 +57,3 @@ def test_no_server_and_no_rate() -> None:
     gone = {"server": "studio", "running": False}
     lines = drawn(jack=gone, store={"bytes": 0, "free_bytes": 0, "seconds_left": None})
     assert lines[:2] == ["JACK studio: not running", "store: 0 B, 0 B free"]
-
-
-@pytest.mark.parametrize(("peak", "db"), [(1.0, 0.0), (0.5, -6.0), (0.0, None)])
-def test_decibels(peak: float, db: float | None) -> None:
-    assert decibels(peak) == db

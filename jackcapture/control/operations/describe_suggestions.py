@@ -1,10 +1,10 @@
 """Turns suggestions into results. Everything here blocks."""
 
-import math
 from collections.abc import Iterable
 
 from jackcapture.catalog import Catalog
 from jackcapture.model.durations import SECOND_NS
+from jackcapture.model.levels import decibels_of
 from jackcapture.model.sessions import Segment, Session
 from jackcapture.model.suggestion_results import SuggestionResult
 from jackcapture.model.suggestions import Suggestion
@@ -38,7 +38,7 @@ def _described(suggestion: Suggestion, segment: Segment, rate: int) -> Suggestio
         suggestion.status.value,
         suggestion.reason.value,
         suggestion.stream_uri,
-        None if suggestion.peak is None else _decibels(suggestion.peak),
+        _peak_db(suggestion.peak),
         suggestion.begin_frame,
         suggestion.end_frame,
         (suggestion.from_frame, to_frame),
@@ -52,5 +52,8 @@ def _described(suggestion: Suggestion, segment: Segment, rate: int) -> Suggestio
     )
 
 
-def _decibels(sample: float) -> float:
-    return round(20 * math.log10(sample), 2) if sample > 0 else _SILENT_DB
+def _peak_db(peak: float | None) -> float | None:
+    if peak is None:
+        return None
+    level = decibels_of(peak)
+    return _SILENT_DB if level is None else round(level, 2)

@@ -7,10 +7,11 @@ from typing import Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.sessions.answers import Spans, amplitude_of, end_of_answer
+from jackcapture.control.sessions.answers import Spans, end_of_answer
 from jackcapture.control.sessions.recorded import RecordedRanges
 from jackcapture.control.sessions.settings import RequestSettings
 from jackcapture.control.streams import Streams
+from jackcapture.model.levels import amplitude_of
 from jackcapture.model.requests import EndedBy
 from jackcapture.model.sessions import SegmentRange
 from jackcapture.model.uris import StreamUri

@@ -12,11 +12,11 @@ from jackcapture.catalog.catalog import new_artifact_id
 from jackcapture.control.chunk_supply import ChunkSupply
 from jackcapture.control.contents import Contents
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.sessions.answers import amplitude_of, first_sounding, sounding_positions
 from jackcapture.control.sessions.listening import Cut
 from jackcapture.control.sessions.recorded import RecordedRanges
 from jackcapture.control.sessions.request_content import RequestContent
 from jackcapture.control.sessions.settings import RequestSettings
+from jackcapture.control.sessions.sounding import first_sounding, sounding_positions
 from jackcapture.control.slices.excerpts import collect
 from jackcapture.control.slices.requests import SliceOptions, SliceRequest
 from jackcapture.control.slices.slicer import Slicer
@@ -24,6 +24,7 @@ from jackcapture.control.streams import Streams
 from jackcapture.errors import NotFoundError
 from jackcapture.formats.smf import SMF_TYPE
 from jackcapture.model.artifacts import Artifact
+from jackcapture.model.levels import amplitude_of
 from jackcapture.model.progress import Progress
 from jackcapture.model.requests import Answer, Request
 from jackcapture.model.sessions import SegmentRange

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jackcapture.control.sessions.settings import TriggerSettings
+from jackcapture.model.levels import amplitude_of
 from jackcapture.model.overviews import OVERVIEW_FRAMES
 from jackcapture.model.suggestions import SuggestionReason
 from jackcapture.model.uris import StreamUri
@@ -64,7 +65,7 @@ class Rules:
         """Give the rules that settings mean at a sample rate."""
         seconds = (settings.hold_seconds, settings.pre_roll_seconds, settings.min_seconds)
         hold, pre_roll, least = (round(sample_rate * it) for it in seconds)
-        return cls(10 ** (settings.threshold_db / 20), max(1, hold), pre_roll, least, settings.midi)
+        return cls(amplitude_of(settings.threshold_db), max(1, hold), pre_roll, least, settings.midi)
 
     @property
     def join(self) -> int:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from jackcapture.control.sessions.trigger_detection import Rules, Source, Span
 from jackcapture.formats.midi_records import MidiRecord
 from jackcapture.formats.overview import MAX, MIN
+from jackcapture.model.midi import is_activity
 from jackcapture.model.overviews import OVERVIEW_FRAMES
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     Frames = npt.NDArray[np.int64]
 
 _LARGEST = 3.4028235e38  # in place of infinity, which JSON does not have
-_TIME_CODE, _REAL_TIME = 0xF1, 0xF8
 
 
 def spans_of_blocks(starts: "Frames", ends: "Frames", blocks: "Blocks", source: Source, rules: Rules) -> list[Span]:
@@ -90,8 +90,3 @@ def spans_of_events(events: Iterable[MidiRecord], source: Source, rules: Rules) 
     if begin is not None and end is not None:
         spans.append(Span(begin, begin + 1, end - 1, end, source))
     return spans
-
-
-def is_activity(event: bytes) -> bool:
-    """Tell whether a MIDI event stands out: all but system real-time messages (clock, active sensing) and time code."""
-    return bool(event) and event[0] < _REAL_TIME and event[0] != _TIME_CODE

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.overviews import blocks_at, samples_at
+from jackcapture.control.overviews import blocks_at
+from jackcapture.control.sessions.sounding import sounding_positions
 from jackcapture.control.sessions.trigger_detection import Rules, Source, Span
 from jackcapture.control.sessions.trigger_spans import spans_of_blocks, spans_of_events, spans_of_new_blocks
-from jackcapture.control.slices.excerpts import Excerpt, collect, open_piece
+from jackcapture.control.slices.excerpts import Excerpt, collect
+from jackcapture.control.slices.reading import events_of
 from jackcapture.errors import JackCaptureError, NotFoundError, StorageDamagedError, StorageError
-from jackcapture.formats.midi_records import HEAD, MidiRecord, iterate_records
+from jackcapture.formats.midi_records import HEAD, MidiRecord
 from jackcapture.formats.overview import read_blocks
 from jackcapture.model.addresses import StagingOverview, staging_of
 from jackcapture.model.overviews import OVERVIEW_FRAMES, overview_block_bytes
@@ -258,18 +260,16 @@ class WatchedStream:
 
     def _loud(self, begin: int, end: int) -> tuple[int, int] | None:
         """Give the first and the last frame of `[begin, end)` that reach the threshold."""
-        import numpy as np  # noqa: PLC0415
-
         first, to = self._found.position_of(begin), self._found.position_of(end)
         try:
             excerpt = collect(self._catalog, self._stream, self._state(to), first, to)
-            samples = samples_at(self._store, self._catalog, excerpt)
+            parts = sounding_positions(self._store, self._catalog, excerpt, self._rules.threshold)
+            loud = [positions for positions in parts if len(positions)]
         except JackCaptureError:
             if not self._lenient:
                 raise
             return None
-        loud = np.flatnonzero((np.abs(np.nan_to_num(samples, nan=0.0)) >= self._rules.threshold).any(axis=1))
-        return (begin + int(loud[0]), begin + int(loud[-1])) if len(loud) else None
+        return (self._found.frame_of(int(loud[0][0])), self._found.frame_of(int(loud[-1][-1]))) if loud else None
 
     # --- MIDI ---
 
@@ -278,20 +278,9 @@ class WatchedStream:
         if to <= self._position:
             return []
         excerpt = collect(self._catalog, self._stream, None, self._position, to)
-        spans = self._spans(self._records(excerpt))
+        spans = self._spans(events_of(self._store, self._catalog, excerpt))
         self._position = to
         return spans
-
-    def _records(self, excerpt: Excerpt) -> Iterator[MidiRecord]:
-        for piece in excerpt.pieces:
-            descriptor = open_piece(self._store, self._catalog, excerpt, piece)
-            try:
-                data = os.pread(descriptor, piece.length, piece.offset)
-            finally:
-                os.close(descriptor)
-            for position, event in iterate_records(data):
-                if excerpt.from_sample <= position < excerpt.to_sample:
-                    yield position, event
 
     def _new_events(self, to: int) -> list[Span]:
         """Read what has been added to the chunk in progress: the engine tells of a position after all before it."""

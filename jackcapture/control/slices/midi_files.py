@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from jackcapture.catalog import Catalog
 from jackcapture.control.slices.excerpts import Excerpt
-from jackcapture.control.slices.layouts import Layout, layout_of, read_layout
+from jackcapture.control.slices.layouts import Layout, layout_of
+from jackcapture.control.slices.reading import events_by_chunk
 from jackcapture.control.slices.requests import SliceOptions
 from jackcapture.errors import InvalidValueError
-from jackcapture.formats.midi_records import MidiRecord, iterate_records
+from jackcapture.formats.midi_records import MidiRecord
 from jackcapture.formats.smf import Smf, SmfOptions, Tempo, write_smf
 from jackcapture.model.progress import Progress
 from jackcapture.model.takes import ClockSnapshot
@@ -39,10 +40,9 @@ def midi_file(
 
     def events(part: Layout) -> Iterator[MidiRecord]:
         nonlocal done
-        for chunk in part.parts:
-            # Whole records: an excerpt is trimmed to them, and a record never straddles two chunks.
-            yield from iterate_records(read_layout(store, catalog, Layout(part.uri, (chunk,)), 0, chunk.length))
-            done += chunk.length
+        for size, found in events_by_chunk(store, catalog, part):
+            yield from found
+            done += size
             progress(done, total, "bytes")
 
     return write_smf(
