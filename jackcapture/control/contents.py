@@ -115,6 +115,14 @@ class Contents:
                 self._store.remove(marked.contents)
                 self._catalog.keeping.remove(marked)
 
+    def remove_artifact(self, artifact_id: str) -> None:
+        """Remove an artifact, and its content if nothing else needs that.
+
+        Raises `NotFoundError`, or `ConflictError` if something was made from it.
+        """
+        self._catalog.keeping.mark_artifact(artifact_id)
+        self.remove_marked()
+
     def remove_stream(self, uri: StreamUri) -> None:
         """Remove a stream whose chunks are marked. May be repeated."""
         self.remove_marked()

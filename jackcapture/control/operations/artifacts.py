@@ -5,7 +5,7 @@ import base64
 
 from jackcapture.control.copying import check_new_file, new_file
 from jackcapture.control.operations.describe import describe_artifact
-from jackcapture.control.operations.registry import Context, Services, operation
+from jackcapture.control.operations.registry import Context, operation
 from jackcapture.control.slices.artifact_files import MAX_READ_BYTES, file_size, read_file, write_file
 from jackcapture.errors import InvalidValueError, OperationCancelledError
 from jackcapture.model.artifacts import Artifact
@@ -107,11 +107,5 @@ def save_new(context: Context, artifact: Artifact, path: str) -> None:
     try:
         save(context, artifact, path)
     except OperationCancelledError:
-        delete(context.services, artifact.id)
+        context.services.contents.remove_artifact(artifact.id)
         raise
-
-
-def delete(services: Services, artifact_id: str) -> None:
-    """Delete an artifact, and its content if nothing else needs that. Blocks."""
-    services.catalog.keeping.mark_artifact(artifact_id)
-    services.contents.remove_marked()

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable
 
 from jackcapture.control.garbage import DoomedRun, plan
-from jackcapture.control.operations.artifacts import delete
 from jackcapture.control.operations.describe import describe_pin, describe_retention
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, operation
@@ -107,7 +106,7 @@ async def artifact_delete(context: Context, artifact_id: str) -> DoneResult:
                 "'session delete'",
                 artifact_id=artifact_id,
             )
-        delete(services, artifact_id)
+        services.contents.remove_artifact(artifact_id)
 
     await asyncio.to_thread(check_and_delete)
     return DoneResult()

@@ -6,7 +6,7 @@ import os
 
 from jackcapture.control.copying import check_new_file
 from jackcapture.control.managed_stream import ManagedStream
-from jackcapture.control.operations.artifacts import delete, save_new
+from jackcapture.control.operations.artifacts import save_new
 from jackcapture.control.operations.ranges import find_range
 from jackcapture.control.operations.registry import Context, Services, operation
 from jackcapture.control.slices.requests import (
@@ -125,18 +125,14 @@ def take_back(services: Services, results: list[SliceResult]) -> None:
         if result.path is not None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(result.path)
-        delete(services, result.artifact_id)
+        services.contents.remove_artifact(result.artifact_id)
 
 
 async def _cut(context: Context, request: SliceRequest, out: str | None, *, clipped: bool = False) -> SliceResult:
-    services, definition = context.services, request.stream.definition
+    services = context.services
 
     def work() -> SliceResult:
-        options = request.options
-        # A slice must not use up what the ends of the takes need; MIDI and virtual slices are next to nothing.
-        if definition.is_audio and not options.is_virtual:
-            size = (request.to_sample - request.from_sample) * options.audio(definition).frame_bytes
-            services.supply.space.check_artifact(f"a slice of {definition.uri}", size)
+        services.supply.space.check_artifact(f"a slice of {request.stream.uri}", request.needed_bytes)
         result, artifact = services.slicer.cut(request, context.progress, clipped=clipped, path=out)
         if out is not None:
             save_new(context, artifact, out)

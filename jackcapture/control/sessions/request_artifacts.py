@@ -87,9 +87,8 @@ class RequestArtifacts:
     def discard(self, session_id: str, number: int) -> None:
         """Remove what was made for a request that did not come to its end. Blocks."""
         for artifact_id in self.catalog.requests.artifacts(session_id, number):
-            with contextlib.suppress(NotFoundError):
-                self.catalog.keeping.mark_artifact(artifact_id)
-            self.contents.remove_marked()
+            with contextlib.suppress(NotFoundError):  # somebody was quicker
+                self.contents.remove_artifact(artifact_id)
 
     @contextlib.contextmanager
     def _undoing(self, session_id: str, number: int) -> Iterator[None]:
@@ -149,9 +148,6 @@ class RequestArtifacts:
         before = is_audio and self._first(stream, state, begin, note, amplitude) is not None
         first = self._first(stream, state, note, end, amplitude)
         options = SliceOptions.default_for(stream.definition)
-        if is_audio:
-            size = (end - begin) * options.audio(stream.definition).frame_bytes
-            self.supply.space.check_artifact(f"the answer of {stream.uri}", size)
         cut = SliceRequest(
             stream,
             state,
@@ -162,6 +158,7 @@ class RequestArtifacts:
             parents=(request.artifact_id,),
             noted={"request": _link(session_id, request)},
         )
+        self.supply.space.check_artifact(f"a slice of {stream.uri}", cut.needed_bytes)
         result, artifact = self.slicer.cut(cut, progress)
         return before, Answer(
             stream.uri,

@@ -217,10 +217,7 @@ class Suggestions:
         results: list[SliceResult] = []
         try:
             for request in requests:
-                definition = request.stream.definition
-                if definition.is_audio:
-                    size = (request.to_sample - request.from_sample) * request.options.audio(definition).frame_bytes
-                    self._supply.space.check_artifact(f"a slice of {definition.uri}", size)
+                self._supply.space.check_artifact(f"a slice of {request.stream.uri}", request.needed_bytes)
                 results.append(self._slicer.cut(request, progress)[0])
         except BaseException:
             self._take_back([result.artifact_id for result in results])
@@ -229,9 +226,7 @@ class Suggestions:
 
     def _take_back(self, artifacts: list[str]) -> None:
         for artifact_id in artifacts:
-            self._catalog.keeping.mark_artifact(artifact_id)
-        if artifacts:
-            self._contents.remove_marked()
+            self._contents.remove_artifact(artifact_id)
 
     async def _decide(self, suggestion: Suggestion, status: SuggestionStatus, artifacts: list[str]) -> Suggestion:
         decided = replace(

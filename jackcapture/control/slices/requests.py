@@ -98,6 +98,14 @@ class SliceRequest:
     parents: tuple[str, ...] = ()
     noted: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def needed_bytes(self) -> int:
+        """The bytes that its file may take of the disk: 0 for MIDI and virtual slices, which are next to nothing."""
+        definition = self.stream.definition
+        if not definition.is_audio or self.options.is_virtual:
+            return 0
+        return (self.to_sample - self.from_sample) * self.options.audio(definition).frame_bytes
+
 
 def default_output_format(definition: StreamDefinition) -> str:
     """Give the format of a slice for which none is asked."""
