@@ -1,9 +1,10 @@
 """What becomes of suggestions: they are accepted, by somebody or by themselves, or dismissed."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
@@ -106,7 +107,7 @@ class Suggestions:
         Raises `ConflictError` for one that goes on or has been decided, and `NotFoundError` for one that is not there,
         or of which something is not kept any more. What `progress` raises cancels it.
         """
-        with _Deciding(self._deciding, suggestion_id):
+        with self._claimed(suggestion_id):
             suggestion = await asyncio.to_thread(self._pending, suggestion_id)
             session = await asyncio.to_thread(self._catalog.sessions.get, suggestion.session_id)
             requests = await self._requests(suggestion, session, formats)
@@ -126,7 +127,7 @@ class Suggestions:
 
     async def dismiss(self, suggestion_id: str) -> Suggestion:
         """Note that a suggestion is not wanted; raises as `accept` does."""
-        with _Deciding(self._deciding, suggestion_id):
+        with self._claimed(suggestion_id):
             suggestion = await asyncio.to_thread(self._pending, suggestion_id)
             return await self._decide(suggestion, SuggestionStatus.DISMISSED, [])
 
@@ -142,14 +143,15 @@ class Suggestions:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            is_all = False
             try:
-                if not await self._accept_all():
-                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
+                is_all = await self._accept_all()
             except JackCaptureError as error:
                 log.error("suggestions are not accepted by themselves now: %s", error)
-                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
             except Exception:
                 log.exception("while accepting suggestions")
+            if not is_all:
+                asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._wake.set)
 
     async def _accept_all(self) -> bool:
         """Accept what is to be accepted by itself; False if something failed."""
@@ -169,6 +171,17 @@ class Suggestions:
         return is_all
 
     # --- the work ---
+
+    @contextlib.contextmanager
+    def _claimed(self, suggestion_id: str) -> Iterator[None]:
+        """Keep two from deciding the same suggestion at once."""
+        if suggestion_id in self._deciding:
+            raise ConflictError(f"{suggestion_id} is being decided at this moment", suggestion_id=suggestion_id)
+        self._deciding.add(suggestion_id)
+        try:
+            yield
+        finally:
+            self._deciding.discard(suggestion_id)
 
     def _pending(self, suggestion_id: str) -> Suggestion:
         """Give a suggestion that can be decided; blocks."""
@@ -253,19 +266,3 @@ class Suggestions:
             lambda document: rows.decide(decided.id, decided.status, now, decided.artifacts, document),
             decided,
         )
-
-
-class _Deciding:
-    """Keeps two from deciding the same suggestion at once."""
-
-    def __init__(self, deciding: set[str], suggestion_id: str) -> None:
-        self._deciding = deciding
-        self._id = suggestion_id
-
-    def __enter__(self) -> None:
-        if self._id in self._deciding:
-            raise ConflictError(f"{self._id} is being decided at this moment", suggestion_id=self._id)
-        self._deciding.add(self._id)
-
-    def __exit__(self, *_: object) -> None:
-        self._deciding.discard(self._id)

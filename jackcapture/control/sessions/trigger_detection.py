@@ -185,7 +185,7 @@ class TriggerDetector:
         """Go through the spans before which none can come any more."""
         found: list[Found] = []
         while self._waiting and (until is None or self._waiting[0].first_end <= until):
-            if self._open is not None and self._goes_on(self._waiting[0], edges):
+            if self._open is not None and self._goes_on(self._waiting[0]):
                 self._open.add(self._waiting.pop(0))
                 continue
             first, begin = _onset(self._waiting, edges)
@@ -198,7 +198,7 @@ class TriggerDetector:
             self._open = _Open(begin, first.source, span.begin, span)
         return found
 
-    def _goes_on(self, span: Span, edges: Edges) -> bool:
+    def _goes_on(self, span: Span) -> bool:
         """Tell whether a span surely belongs to what is open, as far as blocks tell."""
         assert self._open is not None
         return span.first_end - self._open.least_end < self._rules.hold
