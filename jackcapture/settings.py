@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import difflib
 import hashlib
 import os
 import tomllib
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jackcapture.errors import InvalidValueError, NotFoundError
+from jackcapture.model.nearest import did_you_mean
 
 ENVIRONMENT = {
     "root": "JACKCAPTURE_ROOT",
@@ -120,9 +120,9 @@ def _read(path: str) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     for key, value in document.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(fields)}"
-            raise InvalidValueError(f"configuration file {path}: unknown key {key!r}{hint}", path=path, key=key)
+            raise InvalidValueError(
+                f"configuration file {path}: unknown key {key!r}; {did_you_mean(key, fields)}", path=path, key=key
+            )
         kind = fields[key].type
         accepted = {str: (str,), float: (int, float), int: (int,)}[kind]  # type: ignore[index]
         if not isinstance(value, accepted) or isinstance(value, bool):

@@ -28,6 +28,7 @@ from jackcapture.control.sessions.request_content import (
 )
 from jackcapture.control.sessions.request_ports import choose_destinations, choose_output
 from jackcapture.control.sessions.sending import Sending
+from jackcapture.control.sessions.settings import RequestSettings
 from jackcapture.errors import ConflictError, InvalidValueError, NotFoundError, UnreachableError
 from jackcapture.formats.smf_exact import write_exact_smf
 from jackcapture.formats.smf_reading import read_smf
@@ -278,15 +279,15 @@ def test_a_request_comes_back_from_row_and_document() -> None:
 
 
 def test_what_is_told_of_a_request() -> None:
-    told = describe_request(REQUEST, {})
+    told = describe_request(REQUEST, RequestSettings())
     assert told.first_sound is not None
     assert (told.first_sound.stream_uri, told.first_sound.frames, told.first_sound.ms) == (URI, 764, 15.917)
     assert told.answers[1].first_sound is not None
     assert told.answers[1].first_sound.frames == 1
     assert told.hint is not None
     assert "before the first note" in told.hint
-    assert describe_request(replace(REQUEST, was_loud_before=False), {}).hint is None
-    running = describe_request(replace(REQUEST, ended_by=None, answers=(), first_note_frame=None), {})
+    assert describe_request(replace(REQUEST, was_loud_before=False), RequestSettings()).hint is None
+    running = describe_request(replace(REQUEST, ended_by=None, answers=(), first_note_frame=None), RequestSettings())
     assert (running.ended_by, running.first_sound, running.hint) == (None, None, None)
 
 

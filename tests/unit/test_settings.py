@@ -84,7 +84,7 @@ def test_a_named_file_that_is_missing_is_told(tmp_path: Path, environment: dict[
     ("text", "reason"),
     [
         ("ring_second = 3", "unknown key 'ring_second'; did you mean 'ring_seconds'"),
-        ("zzz = 3", "unknown key 'zzz'; known are root, runtime, server"),
+        ("zzz = 3", "unknown key 'zzz'; there are root, runtime, server"),
         ("[ring_seconds]", "ring_seconds = {}: it must be of type float"),
         ('ring_seconds = "3"', "it must be of type float"),
         ("seal_threads = 2.5", "it must be of type int"),

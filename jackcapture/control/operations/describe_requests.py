@@ -1,19 +1,25 @@
 """Turns requests into results."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from jackcapture.control.sessions.settings import session_settings
+from jackcapture.control.sessions.settings import RequestSettings, session_settings
 from jackcapture.model.latency_results import LatencyResult
 from jackcapture.model.request_results import AnswerResult, RequestResult, SoundResult
 from jackcapture.model.requests import Answer, EndedBy, Request
+from jackcapture.model.sessions import Session
 from jackcapture.model.times import iso
 
 _DECIMALS = 3  # of milliseconds
 
 
-def describe_request(request: Request, settings: Mapping[str, Any]) -> RequestResult:
-    """Give a request as a result; `settings` are those of its session."""
+def describe_requests(session: Session) -> tuple[RequestResult, ...]:
+    """Give the requests of a session as results."""
+    if not session.requests:
+        return ()
+    asked = session_settings(session.settings).request
+    return tuple(describe_request(request, asked) for request in session.requests)
+
+
+def describe_request(request: Request, asked: RequestSettings) -> RequestResult:
+    """Give a request as a result; `asked` are its session's settings of requests."""
     first = request.first_sound
     return RequestResult(
         request.number,
@@ -31,7 +37,7 @@ def describe_request(request: Request, settings: Mapping[str, Any]) -> RequestRe
         request.end_frame,
         None if first is None else _sound(request, first),
         tuple(_answer(request, answer) for answer in request.answers),
-        _hint(request, settings),
+        _hint(request, asked),
     )
 
 
@@ -54,10 +60,9 @@ def _sound(request: Request, answer: Answer) -> SoundResult | None:
     return SoundResult(answer.uri, answer.first_frame, frames, round(frames * 1000 / request.sample_rate, _DECIMALS))
 
 
-def _hint(request: Request, settings: Mapping[str, Any]) -> str | None:
+def _hint(request: Request, asked: RequestSettings) -> str | None:
     if request.ended_by is None or not request.ended_by.has_answers:
         return None
-    asked = session_settings(settings).request
     hints = []
     if request.was_loud_before:
         hints.append(

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jackcapture.catalog import Catalog
-from jackcapture.control.operations.describe_requests import describe_request
+from jackcapture.control.operations.describe_requests import describe_requests
 from jackcapture.model.session_results import (
     ChunkRangeResult,
     MarkResult,
@@ -31,7 +31,7 @@ def describe_session(catalog: Catalog, session: Session) -> SessionResult:
         session.streams,
         tuple(_segment(catalog, segment) for segment in session.segments),
         tuple(describe_mark(mark) for mark in session.marks),
-        tuple(describe_request(request, session.settings) for request in session.requests),
+        describe_requests(session),
         _timeline(session),
         _suggestions(catalog, session),
     )

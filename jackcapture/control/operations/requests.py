@@ -12,6 +12,7 @@ from jackcapture.control.sessions.request_content import (
     content_of_file,
     content_of_notes,
 )
+from jackcapture.control.sessions.settings import session_settings
 from jackcapture.errors import InvalidValueError
 from jackcapture.model.request_results import RequestResult
 
@@ -52,4 +53,4 @@ async def session_request(
 
     request = await services.requests.request(session_id, read, to or (), context)
     session = await asyncio.to_thread(services.catalog.sessions.get, session_id)
-    return describe_request(request, session.settings)
+    return describe_request(request, session_settings(session.settings).request)

@@ -3,7 +3,6 @@
 Each mode has a part of its own. A part is kept whole, so that a later default changes no session that is there.
 """
 
-import difflib
 import enum
 import json
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from typing import Annotated, Any
 import pydantic
 
 from jackcapture.errors import InvalidValueError
+from jackcapture.model.nearest import did_you_mean
 from jackcapture.model.sessions import SessionMode
 
 MAX_PRE_ROLL_SECONDS = 600.0
@@ -131,8 +131,4 @@ def _nearest(keys: list[str]) -> str:
     """Name the setting that was perhaps meant, or those that there are."""
     part = SessionSettings() if len(keys) == 1 else getattr(SessionSettings(), keys[0])
     there_are = type(part).model_fields
-    near = difflib.get_close_matches(keys[-1], there_are, n=1)
-    before = "".join(f"{key}." for key in keys[:-1])
-    if near:
-        return f"did you mean {before + near[0]!r}?"
-    return f"there are {', '.join(before + name for name in there_are)}"
+    return did_you_mean(keys[-1], there_are, "".join(f"{key}." for key in keys[:-1]))

@@ -1,6 +1,5 @@
 """Which session templates there are: those shipped with the program, and the user's own. Everything here blocks."""
 
-import difflib
 import importlib.resources
 import os
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from enum import StrEnum
 
 from jackcapture.control.templates.reading import ReadTemplate, as_text, read_template
 from jackcapture.errors import InvalidValueError, NotFoundError
+from jackcapture.model.nearest import did_you_mean
 from jackcapture.model.sessions import parse_session_name
 from jackcapture.settings import config_directory
 
@@ -70,10 +70,10 @@ def find_template(named: str) -> TemplateFile:
     found = {template.name: template for template in all_templates()}
     if named in found:
         return found[named]
-    near = difflib.get_close_matches(named, found, n=1)
-    hint = f"did you mean {near[0]!r}" if near else f"there are {', '.join(found)}"
     raise NotFoundError(
-        f"no template {named!r}; {hint}; the user's own lie in {user_folder()}", template=named, known=list(found)
+        f"no template {named!r} (the user's own lie in {user_folder()}); {did_you_mean(named, found)}",
+        template=named,
+        known=list(found),
     )
 
 

@@ -1,6 +1,5 @@
 """Reads a session template. Everything here blocks."""
 
-import difflib
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from jackcapture.control.sessions.settings import SessionSettings
 from jackcapture.control.templates.schema import OTHER_WORDS, Problem, Template, known_keys
 from jackcapture.control.templates.toml_lines import KeyPath, key_lines, line_of
 from jackcapture.errors import InvalidValueError, NotFoundError
+from jackcapture.model.nearest import did_you_mean
 
 MAX_BYTES = 64 << 10
 MAX_LINE = 1024
@@ -133,8 +133,8 @@ def _explained(problem: Any) -> Problem:
 
 def _meant(path: KeyPath) -> str:
     known, key = known_keys(path[:-1]), str(path[-1])
-    near = [OTHER_WORDS[key]] if OTHER_WORDS.get(key) in known else difflib.get_close_matches(key, known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    other = OTHER_WORDS.get(key)
+    return did_you_mean(other if other in known else key, known)
 
 
 def _refusal(path: str, document: bytes, problems: Sequence[Problem]) -> InvalidValueError:
