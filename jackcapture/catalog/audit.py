@@ -140,7 +140,7 @@ class Audit:
         table, column = found.groups()  # of the schema
         if said not in self._nulls:
             # Not "IS NULL", which SQLite answers from the column's constraint.
-            query = f"SELECT 1 FROM {table} WHERE typeof({column}) = 'null' LIMIT 1"  # noqa: S608
+            query = f"SELECT 1 FROM {table} WHERE typeof({column}) = 'null' LIMIT 1"  # noqa: S608 - its names
             self._nulls[said] = self._db.execute(query).fetchone() is not None
         return self._nulls[said]
 

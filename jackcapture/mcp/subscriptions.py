@@ -98,11 +98,17 @@ class Subscriptions:
         while True:
             await self._wanted.wait()
             for uri in list(self._watched):
-                found = await _fingerprint(door, uri)
-                if self._seen.get(uri, found) != found:
-                    self._seen[uri] = found
-                    await self._tell(uri)
+                try:
+                    await self._look(door, uri)
+                except Exception:  # one resource's trouble must not end what is told of the others
+                    log.exception("while looking at %s", uri)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self, door: Door, uri: str) -> None:
+        found = await _fingerprint(door, uri)
+        if self._seen.get(uri, found) != found:
+            self._seen[uri] = found
+            await self._tell(uri)
 
     async def _tell(self, uri: str) -> None:
         await self._bus.publish(ResourceUpdated(uri))

@@ -108,8 +108,9 @@ def test_a_call_is_cancelled_with_its_task_and_control_may_die(jack_server: Jack
 
     async def sending(jc: AsyncClient, **how: Any) -> "asyncio.Task[Any]":
         task = asyncio.create_task(jc.call("midi_send", events=far, **how))
-        while (await output(jc))["events"] != 2 or (await output(jc))["done"]:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(20):
+            while (now := await output(jc))["events"] != 2 or now["done"]:
+                await asyncio.sleep(0.02)
         return task
 
     async def work() -> None:
