@@ -183,6 +183,15 @@ class Control:
         await asyncio.to_thread(discard_orphans, self.store, self.contents, in_use, self.started_at_ns)
         self._is_tidy = True
 
+    async def _tidy_at_last(self) -> None:
+        """Tidy, if there was no time for it since the start: what an earlier control left does not outlive this one."""
+        if self._is_tidy or not self._engine.is_alive():
+            return
+        try:
+            await self._tidy(await self.engine_state())
+        except JackCaptureError as error:
+            log.warning("staging may hold what an earlier control left, until the next start: %s", error)
+
     def _on_broadcast(self, broadcast: Broadcast, data: bytes) -> None:
         self.events.forward(data)
         self.streams.on_event(broadcast.event)
@@ -205,6 +214,7 @@ class Control:
             await self._server.close()
         await self.streams.close()
         if await self.streams.keep_unsealed():
+            await self._tidy_at_last()
             await self._engine.stop()
         else:
             log.error("the engine runs on, for it alone knows of chunks that are not sealed; make room and start again")

@@ -393,6 +393,18 @@ def test_up_waits_for_jack_and_ends_without_it(nobody: RigProcess, tmp_path: Pat
     assert told[2][0] in ("WATCHDOG=1", "STOPPING=1")
 
 
+def test_what_a_dead_control_left_does_not_outlive_the_next_one_however_short_that_runs(nobody: RigProcess) -> None:
+    nobody.start()
+    assert nobody.stop() == 0
+    name = "ab" * 32
+    orphan = nobody.root / "staging" / "blake3" / name[:2] / name[2:4] / name
+    orphan.parent.mkdir(parents=True, exist_ok=True)
+    orphan.write_bytes(b"a spare that was not given away")
+    nobody.start()
+    assert nobody.stop() == 0
+    assert nobody.staging_files() == []
+
+
 def waits_for_jack_and_ends(nobody: RigProcess) -> None:
     nobody.start()
     assert not nobody.cli("status")["jack"]["running"]

@@ -112,7 +112,7 @@ def test_check_and_rebuild_of_what_was_recorded(
         slices = {uri: one_slice(client, uri) for uri in (MAIN, KEYS)}
     rig.stop()
     done = rig.run("store", "check", "--read-data")
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stdout
     assert f"checked {len(rig.content_files())} files" in done.stdout
     assert "nothing is wrong" in done.stdout
 
