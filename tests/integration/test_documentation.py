@@ -9,7 +9,7 @@ import pytest
 
 from parts.documentation import Reader, blocks
 from parts.jackd import JackServer
-from parts.rig import StartRig
+from parts.rig import RATE, StartRig
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -34,7 +34,15 @@ def test_a_page_does_what_it_says(name: str, jack_server: JackServer, start_rig:
     reading = tmp_path / "reading"
     reading.mkdir()
     environment = {**rig.environment, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "200"}
-    assert Reader(reading, environment).follow(ROOT / "docs" / name) > 3
+    with rig.client() as client:
+
+        def pause() -> None:
+            """As people do, type no faster than what records comes: pages speak of the last two seconds."""
+            for stream in client.streams():
+                if stream["status"] == "recording":
+                    rig.wait_until_recorded(client, stream["uri"], stream["takes"][-1]["first_sample"] + 2 * RATE)
+
+        assert Reader(reading, environment, pause).follow(ROOT / "docs" / name) > 3
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

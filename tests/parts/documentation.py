@@ -8,7 +8,7 @@ lines. A block ```python is run as a program.
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,10 +39,11 @@ class Command:
 
 @dataclass(slots=True)
 class Reader:
-    """Somebody who types what a page says, in a folder of their own."""
+    """Somebody who types what a page says, in a folder of their own; `pause` is what passes before each command."""
 
     folder: Path
     environment: Mapping[str, str]
+    pause: Callable[[], None]
     ids: dict[str, str] = field(default_factory=dict)  # as the page has them, and as they are here
 
     def follow(self, page: Path) -> int:
@@ -53,6 +54,7 @@ class Reader:
                 self._run([sys.executable, "-c", block.text], f"{page.name}:{block.line}")
                 count += 1
             for command in commands(block):
+                self.pause()
                 self._check(page, command)
                 count += 1
         return count
