@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from jackcapture.catalog import SealedChunk
 from jackcapture.control import overviews
 from jackcapture.control.overviews import columns_at, overview_of
+from jackcapture.control.slices import reading
 from jackcapture.control.slices.excerpts import Excerpt, collect
 from jackcapture.errors import StorageDamagedError
 from jackcapture.formats.samples import decode_samples
@@ -140,7 +141,7 @@ def test_any_range_in_any_number_of_columns(data: st.DataObject) -> None:
 def test_what_is_combined_in_batches_is_the_same(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overviews, "_BATCH_VALUES", 6)
     monkeypatch.setattr(overviews, "_READ_BLOCKS", 2)
-    monkeypatch.setattr(overviews, "_READ_BYTES", 1000)
+    monkeypatch.setattr(reading, "_READ_BYTES", 1000)
     tape.begin()
     lengths = [256, 2000, 300, 5000, 40]
     for number, frames in enumerate(lengths):
@@ -183,7 +184,7 @@ def test_gaps_and_takes_are_told(tape: Tape) -> None:
 
 
 def test_the_samples_are_looked_at_only_where_there_is_no_overview(tape: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overviews, "open_piece", lambda *_: pytest.fail("a chunk was opened"))
+    monkeypatch.setattr(reading, "open_piece", lambda *_: pytest.fail("a chunk was opened"))
     tape.begin()
     tape.seal(tape.full(noise(700)))
     tape.full(noise(700))
