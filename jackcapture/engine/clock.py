@@ -3,11 +3,19 @@
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jackcapture.engine._rt import ffi, lib
-from jackcapture.model.takes import NO_TRANSPORT, ClockReason, ClockSnapshot, MidiClock, Transport, TransportState
+from jackcapture.model.takes import (
+    NO_TRANSPORT,
+    TRANSPORT_FRAMES,
+    ClockReason,
+    ClockSnapshot,
+    MidiClock,
+    Transport,
+    TransportState,
+)
 
 _PAIRINGS = 3
 
@@ -43,6 +51,21 @@ class Observation:
     def wall_clock_of(self, frame: int) -> int:
         """Give the wall clock of a nearby frame in ns, at the nominal sample rate."""
         return self.wall_clock_ns + (frame - self.frame) * 1_000_000_000 // self.sample_rate
+
+    def later(self, frame: int) -> "Observation | None":
+        """Give the clocks at a later frame of the same cycle, as they pass in it; None if it is not of that."""
+        frames = frame - self.frame
+        if not 0 <= frames < self.period:
+            return None
+        moved = frames if self.transport.state is TransportState.ROLLING else 0
+        return replace(
+            self,
+            frame=frame,
+            monotonic_us=self.monotonic_us + frames * 1_000_000 // self.sample_rate,
+            wall_clock_ns=self.wall_clock_of(frame),
+            # Without bars, which are those of the cycle's beginning.
+            transport=Transport(self.transport.state, (self.transport.frame + moved) % TRANSPORT_FRAMES),
+        )
 
     def snapshot(
         self, start_frame: int, first_sample: int, midi_clock: MidiClock, *, also: Iterable[ClockReason] = ()

@@ -423,12 +423,19 @@ class Recorder:
         end = None if newest is None else (newest, NO_MIDI_CLOCK)
         if not self._definition.is_audio:
             end = take.last_mark
-        # A take that began after a server's last cycle: what comes of the next one is moved before its clock is there.
-        if end is not None and end[0].frame >= take.start_frame:
-            observation = replace(end[0], reasons=(*end[0].reasons, ClockReason.TAKE))
-            snapshot = observation.snapshot(take.start_frame, take.first_sample, end[1])
-            if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
-                chunk.clocks.append(snapshot)
+        if end is None:
+            return
+        observation, midi_clock = end
+        if observation.frame < take.start_frame:
+            # The take began in that cycle; or after a server's last one, and the clock of the next is not there yet.
+            inside = observation.later(take.start_frame)
+            if inside is None:
+                return
+            observation = inside
+        observation = replace(observation, reasons=(*observation.reasons, ClockReason.TAKE))
+        snapshot = observation.snapshot(take.start_frame, take.first_sample, midi_clock)
+        if all(known.sample_position != snapshot.sample_position for known in chunk.clocks):
+            chunk.clocks.append(snapshot)
 
     def _finish_take(self, error: str) -> None:
         take = self._take

@@ -341,6 +341,20 @@ def test_a_take_that_begins_after_a_servers_last_cycle_has_no_clock_of_that(rig:
     assert clocks == [[], [1000], [1064]]
 
 
+def test_a_take_that_begins_and_ends_within_a_cycle_has_its_clocks_there(rig: Rig) -> None:
+    for _ in range(4):
+        rig.harness.cycle(64)
+    newest = rig.harness.clock.observe()
+    assert newest is not None
+    rig.start(newest.frame + 63)
+    rig.stop()
+    (clock,) = [clock for chunk in rig.told(StreamChunkFull) for clock in chunk.clocks]
+    assert (clock.sample_position, clock.jack_frame) == (0, newest.frame + 63)
+    assert clock.monotonic_us == newest.monotonic_us + 63 * 1_000_000 // RATE
+    assert newest.later(newest.frame + 64) is None
+    assert newest.later(newest.frame - 1) is None
+
+
 def test_what_is_refused_changes_nothing(rig: Rig) -> None:
     uri = rig.definition.uri
     with pytest.raises(ConflictError, match=f"{uri} is not recording"):
